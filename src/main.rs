@@ -1,0 +1,3 @@
+//! The `callmask` binary.
+
+fn main() {}
