@@ -1,6 +1,8 @@
 //! callmask: a number-masking SIP back-to-back user agent.
 
+pub mod media;
 pub mod number;
+pub mod rtp;
 pub mod sdp;
 pub mod sid;
 pub mod sip;
