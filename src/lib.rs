@@ -1,5 +1,6 @@
 //! callmask: a number-masking SIP back-to-back user agent.
 
+pub mod config;
 pub mod media;
 pub mod number;
 pub mod rtp;
