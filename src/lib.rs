@@ -1,5 +1,6 @@
 //! callmask: a number-masking SIP back-to-back user agent.
 
+pub mod api;
 pub mod config;
 pub mod media;
 pub mod number;
@@ -9,3 +10,4 @@ pub mod sid;
 pub mod sip;
 pub mod store;
 pub mod switch;
+pub mod telemetry;
