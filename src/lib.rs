@@ -4,6 +4,7 @@ pub mod api;
 pub mod config;
 pub mod media;
 pub mod number;
+pub mod phone;
 pub mod rtp;
 pub mod sdp;
 pub mod sid;
