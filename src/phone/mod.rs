@@ -19,6 +19,7 @@ mod log;
 mod media;
 pub mod message;
 pub mod sdp;
+pub mod server;
 pub mod sound;
 
 use std::time::Duration;
@@ -48,6 +49,9 @@ pub enum Error {
     /// The call is in no state for this.
     #[error("{0}")]
     WrongState(&'static str),
+    /// The server under test, or a command to it, failed.
+    #[error("{0}")]
+    Server(String),
 }
 
 /// `bytes` random bytes as lower-case hexadecimal: tags, branches, Call-IDs.
