@@ -4,9 +4,13 @@
 //! accident does not identify anyone; the full digits come only from [`Number::e164`] and from
 //! serialisation (call records, API answers), which are explicit acts.
 
+mod plan;
+
 use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+pub use plan::NumberPlan;
 
 /// Fewest digits of an E.164 number we accept as a party: shorter ones are short codes.
 pub const MIN_DIGITS: usize = 7;
@@ -37,6 +41,18 @@ pub enum NumberError {
         "the country code is missing: after + comes the country code, which never begins with 0"
     )]
     NoCountryCode,
+    /// Not one to three digits.
+    #[error("not a country code: write one to three digits, as in 91")]
+    CountryCode,
+    /// A name or a placeholder: `anonymous`, `unavailable`, `restricted`.
+    #[error("not a telephone number: only digits, + and the separators - . ( ) may stand in one")]
+    NotANumber,
+    /// Digits without a country code that are no national number of the configured country.
+    #[error("neither a full international number nor a national one of the configured country")]
+    NotNational,
+    /// A local number in a `phone-context` that names no country.
+    #[error("a local number whose phone-context is no country code")]
+    Context,
 }
 
 impl Number {
@@ -107,10 +123,4 @@ impl<'de> Deserialize<'de> for Number {
         let text = String::deserialize(deserializer)?;
         Number::parse_e164(&text).map_err(serde::de::Error::custom)
     }
-}
-
-/// How numbers without a country code are dialled: `[sip] country_code`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NumberPlan {
-    country_code: String,
 }
