@@ -71,21 +71,21 @@ impl Builder {
             builder.echo_top_via(top, source);
         }
         for via in vias {
-            builder.echo(Header::Via, via, "");
+            builder.echo_with(Header::Via, via, "");
         }
         if let Some(from) = request.first(Header::From) {
-            builder.echo(Header::From, from, "");
+            builder.echo_with(Header::From, from, "");
         }
         if let Some(to) = request.first(Header::To) {
             let tagged = NameAddr::parse(to).is_ok_and(|to| to.params.has("tag"));
             match to_tag {
-                Some(tag) if !tagged => builder.echo(Header::To, to, &format!(";tag={tag}")),
-                _ => builder.echo(Header::To, to, ""),
+                Some(tag) if !tagged => builder.echo_with(Header::To, to, &format!(";tag={tag}")),
+                _ => builder.echo_with(Header::To, to, ""),
             }
         }
         for header in [Header::CallId, Header::CSeq] {
             if let Some(value) = request.first(header) {
-                builder.echo(header, value, "");
+                builder.echo_with(header, value, "");
             }
         }
         builder.own_from = builder.bytes.len();
@@ -104,8 +104,21 @@ impl Builder {
     pub fn echo_record_route(&mut self, request: &Message<'_>) -> &mut Builder {
         debug_assert_eq!(self.own_from, self.bytes.len(), "echo before header");
         for value in request.all(Header::RecordRoute) {
-            self.echo(Header::RecordRoute, value, "");
+            self.echo_with(Header::RecordRoute, value, "");
         }
+        self.own_from = self.bytes.len();
+        self
+    }
+
+    /// Repeats to a peer a value of its own, unfolded: in a dialog its route set and the two
+    /// addresses. Before [`Builder::own_from_here`].
+    pub fn echo(&mut self, header: Header, value: &[u8]) -> &mut Builder {
+        self.echo_with(header, value, "");
+        self
+    }
+
+    /// What was written so far repeats the peer; what follows is ours.
+    pub fn own_from_here(&mut self) -> &mut Builder {
         self.own_from = self.bytes.len();
         self
     }
@@ -148,7 +161,7 @@ impl Builder {
     }
 
     /// Echoes one value of the peer, unfolded, with `added` of ours behind it.
-    fn echo(&mut self, header: Header, value: &[u8], added: &str) {
+    fn echo_with(&mut self, header: Header, value: &[u8], added: &str) {
         if value.len() > self.echo_left {
             return;
         }
@@ -163,7 +176,7 @@ impl Builder {
     fn echo_top_via(&mut self, top: &[u8], source: SocketAddr) {
         let Ok(via) = Via::parse(top) else {
             // The answer to a malformed Via goes back as it came.
-            return self.echo(Header::Via, top, "");
+            return self.echo_with(Header::Via, top, "");
         };
         if top.len() > self.echo_left {
             return;
