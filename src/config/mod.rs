@@ -19,6 +19,7 @@ pub use error::Error;
 pub use resolve::Resolved;
 pub use value::{Endpoint, LogLevel, Strangers};
 
+use crate::number::NumberPlan;
 use crate::switch::settings::{AnnouncementMode, Cidr, EarlyMedia, IdentityHeader, NumberFormat};
 
 /// Largest configuration file read, in bytes: far beyond any honest one.
@@ -59,8 +60,8 @@ pub struct Sip {
     pub advertise: Option<String>,
     /// Host in the URIs of our From and P-Asserted-Identity; `None` = the advertised host.
     pub domain: Option<String>,
-    /// Country code for numbers in national format, digits only.
-    pub country_code: String,
+    /// How numbers in national format are read and written, from `country_code`.
+    pub plan: NumberPlan,
     /// What happens to datagrams from addresses that belong to no trunk.
     pub strangers: Strangers,
 }
@@ -168,6 +169,12 @@ impl Config {
     /// Every key that a file can hold, as `section.key`, in the order of the annotated file.
     pub fn keys() -> Vec<String> {
         sections::keys()
+    }
+
+    /// Where relative paths begin: the file's folder, or the working folder (empty).
+    pub fn folder(&self) -> PathBuf {
+        let folder = self.file.as_deref().and_then(Path::parent);
+        folder.map(Path::to_owned).unwrap_or_default()
     }
 
     /// The admin socket of a server on this store.

@@ -2,7 +2,6 @@
 //! looked up its host names.
 
 use super::Config;
-use crate::number::NumberPlan;
 use crate::switch::settings::{Listener, Settings, Target, Trunk};
 
 /// What only the shell can find out.
@@ -13,18 +12,12 @@ pub struct Resolved {
     /// The targets of each trunk, in the order of [`Config::trunks`]; a name may give several,
     /// and a trunk whose names do not resolve has none for now.
     pub targets: Vec<Vec<Target>>,
-    /// How national numbers are read, from `sip.country_code`.
-    pub plan: NumberPlan,
 }
 
 impl Config {
     /// The switch's view of this configuration.
     pub fn settings(&self, resolved: Resolved) -> Settings {
-        let Resolved {
-            listeners,
-            targets,
-            plan,
-        } = resolved;
+        let Resolved { listeners, targets } = resolved;
         let mut targets = targets.into_iter();
         let trunk = |trunk: &super::Trunk| Trunk {
             name: trunk.name.clone(),
@@ -37,7 +30,7 @@ impl Config {
         Settings {
             domain: self.domain(&listeners),
             listeners,
-            plan,
+            plan: self.sip.plan.clone(),
             trunks: self.trunks.iter().map(trunk).collect(),
             ring_timeout_secs: self.calls.ring_timeout_secs,
             max_call_secs: self.calls.max_call_secs,

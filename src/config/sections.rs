@@ -7,6 +7,7 @@ use super::error::Error;
 use super::read::{Document, Item, Section};
 use super::value::{self, Complaint, LogLevel, Strangers};
 use super::{Announcement, Api, Calls, Config, Log, MAX_TRUNKS, Media, Sip, Store, Trunk};
+use crate::number::NumberPlan;
 use crate::switch::settings::{AnnouncementMode, Cidr, EarlyMedia, IdentityHeader, NumberFormat};
 
 /// Most sockets of one kind.
@@ -15,6 +16,8 @@ const MAX_LISTEN: usize = 16;
 const MAX_TRUNK_LIST: usize = 64;
 /// Longest trunk name.
 const MAX_NAME: usize = 64;
+/// India.
+const DEFAULT_COUNTRY_CODE: &str = "91";
 /// A day: the longest time any limit may be set to.
 const DAY_SECS: u32 = 86_400;
 
@@ -132,11 +135,13 @@ fn read_sip(mut s: Section<'_>, keys: &mut Keys) -> Result<Sip, Error> {
         }
     }
     let advertise = host(&mut s, "advertise")?;
+    if advertise.is_none() && listen.iter().any(|a| a.ip().is_unspecified()) {
+        let message = "is missing while listen is a wildcard address";
+        let remedy = "say which address or name trunks shall reach this server at";
+        return Err(s.error("advertise", None, message, remedy));
+    }
     let domain = host(&mut s, "domain")?;
-    let country_code = match s.text("country_code")? {
-        None => "91".to_owned(),
-        Some(item) => country_code(&s, item)?,
-    };
+    let plan = number_plan(&mut s)?;
     let words = [("drop", Strangers::Drop), ("reject", Strangers::Reject)];
     let strangers = s.choice("strangers", &words)?.unwrap_or(Strangers::Drop);
     done(s, "sip", keys)?;
@@ -144,22 +149,24 @@ fn read_sip(mut s: Section<'_>, keys: &mut Keys) -> Result<Sip, Error> {
         listen,
         advertise,
         domain,
-        country_code,
+        plan,
         strangers,
     })
 }
 
-fn country_code(s: &Section<'_>, item: Item<String>) -> Result<String, Error> {
-    // Country codes have one to three digits and never begin with 0 (ITU-T E.164 §6.2.1).
-    let digits = item.value.bytes().all(|b| b.is_ascii_digit());
-    if digits && (1..=3).contains(&item.value.len()) && !item.value.starts_with('0') {
-        return Ok(item.value);
-    }
-    let complaint = (
-        format!("\"{}\" is not a country code", item.value),
-        "write one to three digits without + or 0 before them, as in \"91\"".to_owned(),
-    );
-    Err(at(s, "country_code", item.line, complaint))
+fn number_plan(s: &mut Section<'_>) -> Result<NumberPlan, Error> {
+    let item = s.text("country_code")?;
+    let (code, line) = match &item {
+        None => (DEFAULT_COUNTRY_CODE, 0),
+        Some(item) => (item.value.as_str(), item.line),
+    };
+    NumberPlan::new(code).map_err(|_| {
+        let complaint = (
+            format!("\"{code}\" is not a country code"),
+            "write one to three digits that do not begin with 0, as in \"91\"".to_owned(),
+        );
+        at(s, "country_code", line, complaint)
+    })
 }
 
 fn host(s: &mut Section<'_>, key: &'static str) -> Result<Option<String>, Error> {

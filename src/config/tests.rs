@@ -54,6 +54,13 @@ fn every_mistake_names_line_key_and_remedy() {
     let second = format!("{TRUNK}{TRUNK}");
     let listed = |line: &str| format!("{TRUNK}{line}\n");
     let cases: Vec<(String, usize, &str, &str, &str)> = vec![
+        (
+            "[sip]\nlisten = \"udp:0.0.0.0:5060\"".into(),
+            1,
+            "[sip] advertise",
+            "wildcard",
+            "which address",
+        ),
         ("[sip]\n\nlisten = ".into(), 3, "", "TOML", "correct"),
         (
             "[spi]\n".into(),
@@ -140,10 +147,10 @@ fn every_mistake_names_line_key_and_remedy() {
             "without a port",
         ),
         (
-            "[sip]\ncountry_code = \"+91\"".into(),
+            "[sip]\ncountry_code = \"091\"".into(),
             2,
             "[sip] country_code",
-            "+91",
+            "091",
             "digits",
         ),
         (
