@@ -2,6 +2,7 @@
 
 pub mod api;
 pub mod config;
+pub mod io;
 pub mod media;
 pub mod number;
 pub mod phone;

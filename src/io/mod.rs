@@ -1,0 +1,10 @@
+//! The shell around the switch: sockets, clocks, limits, start and stop.
+
+pub mod admin_socket;
+pub mod admission;
+pub mod bucket;
+pub mod calls;
+pub mod clock;
+pub mod metrics;
+pub mod strangers;
+pub mod udp;
