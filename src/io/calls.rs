@@ -1,26 +1,13 @@
-//! The calls that are up, as the API sees them, and the queue of what it asks of the shard.
+//! The calls that are up, as the API sees them, and what is asked of the shard.
 
-use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard};
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::mpsc;
+use tokio::sync::Notify;
 
 use crate::sid::Sid;
 use crate::switch::event::Command;
 use crate::switch::record::LiveCall;
-
-/// Commands that may wait for the shard. When full, whoever asks waits in turn: they come from
-/// the API, the command line and the shutdown, never from the network.
-pub const MAX_CONTROLS: usize = 256;
-
-/// What the shard is told besides messages, media events and time.
-#[derive(Debug)]
-pub enum Control {
-    /// For the switch.
-    Command(Command),
-    /// Stop; nothing is handled any more.
-    Stop,
-}
 
 /// What a new state of a call means to somebody who reads the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,20 +21,12 @@ pub enum Change {
 }
 
 /// The table of live calls. The switch bounds it: each call holds a place that admission gave.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct LiveCalls {
     calls: Mutex<HashMap<Sid, LiveCall>>,
-    controls: mpsc::Sender<Control>,
 }
 
 impl LiveCalls {
-    /// An empty table and the shard's end of the queue.
-    pub fn new() -> (LiveCalls, mpsc::Receiver<Control>) {
-        let (controls, receiver) = mpsc::channel(MAX_CONTROLS);
-        let calls = Mutex::new(HashMap::new());
-        (LiveCalls { calls, controls }, receiver)
-    }
-
     /// Adds or replaces a call.
     pub fn put(&self, call: LiveCall) -> Change {
         let answered = call.answered_ms.is_some();
@@ -75,36 +54,95 @@ impl LiveCalls {
         calls
     }
 
-    /// One call.
-    pub fn get(&self, sid: Sid) -> Option<LiveCall> {
-        self.lock().get(&sid).cloned()
-    }
-
-    /// Asks for the end of a call; false when it is not up (or the shard is gone). That the call
-    /// has ended shows in its record.
-    pub async fn hangup(&self, sid: Sid) -> bool {
-        if !self.lock().contains_key(&sid) {
-            return false;
-        }
-        self.command(Command::Hangup { call: sid }).await
-    }
-
-    /// Queues a command; false when the shard is gone.
-    pub async fn command(&self, command: Command) -> bool {
-        self.controls.send(Control::Command(command)).await.is_ok()
-    }
-
-    /// Stops the shard; false when it is gone already.
-    pub async fn stop(&self) -> bool {
-        self.controls.send(Control::Stop).await.is_ok()
+    /// Whether this call is up.
+    pub fn contains(&self, sid: Sid) -> bool {
+        self.lock().contains_key(&sid)
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Sid, LiveCall>> {
-        match self.calls.lock() {
-            Ok(guard) => guard,
-            // Each change is one insert or remove, so the table is whole whoever panicked.
-            Err(poisoned) => poisoned.into_inner(),
-        }
+        // Each change is one insert or remove, so the table is whole whoever panicked.
+        self.calls.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What is asked of the shard besides messages, media events and time. Nothing asked is lost,
+/// and nothing grows without bound: each call is in the set of hang-ups once, and the other
+/// wishes are one place each.
+#[derive(Debug, Default)]
+pub struct Wishes {
+    wishes: Mutex<Asked>,
+    notify: Notify,
+}
+
+/// What has been asked since the shard last looked.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Asked {
+    /// Calls to end; at most the live ones.
+    pub hangups: BTreeSet<Sid>,
+    /// Retry-After of the 503 that new calls get from now on, in seconds.
+    pub drain: Option<u32>,
+    /// End every call.
+    pub end_all: bool,
+    /// Stop: nothing is handled any more.
+    pub stop: bool,
+}
+
+impl Asked {
+    /// As commands of the switch, in the order in which they make sense.
+    pub fn commands(self) -> impl Iterator<Item = Command> {
+        let drain = self
+            .drain
+            .map(|retry_after_secs| Command::Drain { retry_after_secs });
+        let hangups = self
+            .hangups
+            .into_iter()
+            .map(|call| Command::Hangup { call });
+        let end_all = self.end_all.then_some(Command::EndAll);
+        drain.into_iter().chain(hangups).chain(end_all)
+    }
+}
+
+impl Wishes {
+    /// Asks for the end of a call.
+    pub fn hangup(&self, call: Sid) {
+        self.ask(|asked| {
+            asked.hangups.insert(call);
+        });
+    }
+
+    /// Asks to refuse new calls.
+    pub fn drain(&self, retry_after_secs: u32) {
+        self.ask(|asked| asked.drain = Some(retry_after_secs));
+    }
+
+    /// Asks to end every call.
+    pub fn end_all(&self) {
+        self.ask(|asked| asked.end_all = true);
+    }
+
+    /// Asks the shard to stop.
+    pub fn stop(&self) {
+        self.ask(|asked| asked.stop = true);
+    }
+
+    /// Takes what has been asked.
+    pub fn take(&self) -> Asked {
+        std::mem::take(&mut *self.lock())
+    }
+
+    /// Waits until something has been asked since the last wait.
+    pub async fn asked(&self) {
+        self.notify.notified().await;
+    }
+
+    fn ask(&self, change: impl FnOnce(&mut Asked)) {
+        change(&mut self.lock());
+        self.notify.notify_one();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Asked> {
+        // Each wish is one assignment or insert.
+        self.wishes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -138,7 +176,7 @@ pub(crate) mod tests {
 
     #[test]
     fn a_call_starts_is_answered_and_leaves() {
-        let (calls, _controls) = LiveCalls::new();
+        let calls = LiveCalls::default();
         let mut one = call(1);
         assert_eq!(calls.put(one.clone()), Change::Started);
         one.rang_ms = Some(5);
@@ -150,22 +188,32 @@ pub(crate) mod tests {
         let listed: Vec<Sid> = calls.list().iter().map(|c| c.sid).collect();
         assert_eq!(listed, [call(0).sid, one.sid]);
         calls.remove(one.sid);
-        assert_eq!(calls.get(one.sid), None);
+        assert!(!calls.contains(one.sid));
         assert_eq!(calls.count(), 1);
     }
 
     #[tokio::test]
-    async fn hanging_up_reaches_the_shard_only_for_live_calls() {
-        let (calls, mut controls) = LiveCalls::new();
-        calls.put(call(1));
-        assert!(!calls.hangup(call(2).sid).await);
-        assert!(calls.hangup(call(1).sid).await);
-        let Some(Control::Command(command)) = controls.recv().await else {
-            panic!("no command")
-        };
-        assert_eq!(command, Command::Hangup { call: call(1).sid });
-        assert!(controls.try_recv().is_err());
-        drop(controls);
-        assert!(!calls.hangup(call(1).sid).await);
+    async fn wishes_are_kept_until_taken_and_held_once() {
+        let wishes = Wishes::default();
+        for _ in 0..1000 {
+            wishes.hangup(call(1).sid);
+        }
+        wishes.end_all();
+        wishes.drain(30);
+        wishes.asked().await;
+        let asked = wishes.take();
+        assert!(!asked.stop);
+        let commands: Vec<Command> = asked.commands().collect();
+        assert_eq!(
+            commands,
+            [
+                Command::Drain {
+                    retry_after_secs: 30
+                },
+                Command::Hangup { call: call(1).sid },
+                Command::EndAll,
+            ]
+        );
+        assert_eq!(wishes.take(), Asked::default());
     }
 }
