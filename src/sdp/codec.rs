@@ -30,7 +30,8 @@ pub enum CodecKind {
 }
 
 impl CodecKind {
-    const ALL: [CodecKind; 10] = [
+    /// All of them: what a trunk without a list of its own may be offered.
+    pub const ALL: [CodecKind; 10] = [
         CodecKind::Pcmu,
         CodecKind::Pcma,
         CodecKind::G722,

@@ -4,11 +4,13 @@
 use std::fmt::Write;
 use std::net::IpAddr;
 
+use serde::{Deserialize, Serialize};
+
 use super::codec::{Direction, Format};
 use super::session::Session;
 
 /// What one of our descriptions says.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Local {
     /// Random, one per leg (RFC 8866 §5.2).
     pub session_id: u64,

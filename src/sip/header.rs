@@ -30,6 +30,8 @@ pub enum Header {
     ContentLength,
     /// RFC 3261 §20.12, compact `e`.
     ContentEncoding,
+    /// `Accept-Encoding`
+    AcceptEncoding,
     /// RFC 3261 §20.32.
     Require,
     /// RFC 3261 §20.29.
@@ -77,7 +79,7 @@ pub enum Header {
 }
 
 impl Header {
-    const NAMED: [Header; 33] = [
+    const NAMED: [Header; 34] = [
         Header::Via,
         Header::From,
         Header::To,
@@ -90,6 +92,7 @@ impl Header {
         Header::ContentType,
         Header::ContentLength,
         Header::ContentEncoding,
+        Header::AcceptEncoding,
         Header::Require,
         Header::ProxyRequire,
         Header::Supported,
@@ -147,7 +150,11 @@ impl Header {
                 ],
                 13 => &[Header::ProxyRequire],
                 14 => &[Header::ContentLength],
-                15 => &[Header::SessionExpires, Header::RemotePartyId],
+                15 => &[
+                    Header::SessionExpires,
+                    Header::RemotePartyId,
+                    Header::AcceptEncoding,
+                ],
                 16 => &[Header::ContentEncoding],
                 19 => &[Header::PAssertedIdentity],
                 20 => &[Header::PPreferredIdentity],
@@ -192,6 +199,7 @@ impl Header {
             Header::ContentType => "Content-Type",
             Header::ContentLength => "Content-Length",
             Header::ContentEncoding => "Content-Encoding",
+            Header::AcceptEncoding => "Accept-Encoding",
             Header::Require => "Require",
             Header::ProxyRequire => "Proxy-Require",
             Header::Supported => "Supported",

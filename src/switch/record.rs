@@ -58,6 +58,8 @@ pub enum Cause {
     Unavailable,
     /// The callee's number does not exist.
     NotFound,
+    /// The callee's number has changed and no longer exists.
+    Gone,
     /// No codec in common.
     NoCodec,
     /// The trunk failed or refused us.
@@ -118,8 +120,8 @@ impl Cause {
             ExophoneBusy | CalleeBusy => Status::Busy,
             RingTimeout | Unavailable | CalleeRejected => Status::NoAnswer,
             AdminHangup | Shutdown | Normal => Status::Canceled,
-            NotFound | NoCodec | TrunkFailure | NoPorts | Overload | MediaTimeout | MaxDuration
-            | AckTimeout | BadMedia | Internal => Status::Failed,
+            NotFound | Gone | NoCodec | TrunkFailure | NoPorts | Overload | MediaTimeout
+            | MaxDuration | AckTimeout | BadMedia | Internal => Status::Failed,
         }
     }
 
@@ -136,6 +138,7 @@ impl Cause {
             CalleeRejected | RingTimeout | Unavailable | MediaTimeout | MaxDuration
             | AckTimeout | AdminHangup => 480,
             NotFound => 404,
+            Gone => 410,
             NoCodec | BadMedia => 488,
             TrunkFailure | Interrupted | Internal => 500,
             NoPorts | Overload | Shutdown => 503,
@@ -152,6 +155,7 @@ impl Cause {
             RingTimeout => 19,
             CalleeRejected => 21,
             NotFound => 1,
+            Gone => 22,
             NoCodec | BadMedia => 88,
             TrunkFailure => 38,
             NoPorts => 34,
