@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::patch::present;
 use crate::number::Number;
 use crate::sid::Sid;
 
@@ -9,6 +10,9 @@ use crate::sid::Sid;
 pub const MAX_SIDE: usize = 10;
 /// Most bytes of an allocation's custom text.
 pub const MAX_CUSTOM: usize = 256;
+/// Longest call an allocation may ask for, in seconds: one day. The configured
+/// `calls.max_call_secs` still applies where it is shorter.
+pub const MAX_CALL_SECS: u32 = 86_400;
 
 /// An allocation, one row of the store.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,6 +47,27 @@ pub struct Allocation {
     pub custom: Option<String>,
     /// Counts changes, from 1.
     pub version: u64,
+}
+
+impl Allocation {
+    /// Whether its expiry has passed at `wall_ms` (Unix milliseconds), swept or not.
+    pub fn expired_at(&self, wall_ms: u64) -> bool {
+        self.expires_ms.is_some_and(|at| wall_ms >= at)
+    }
+
+    /// Its state as a reader should see it: an active allocation whose expiry has passed is
+    /// expired, even before a sweep has written that down.
+    pub fn state_at(&self, wall_ms: u64) -> State {
+        match self.state {
+            State::Active if self.expired_at(wall_ms) => State::Expired,
+            state => state,
+        }
+    }
+
+    /// Every party number, customer side first.
+    pub fn parties(&self) -> impl Iterator<Item = Number> + '_ {
+        self.customer.iter().chain(&self.agent).copied()
+    }
 }
 
 /// Where an allocation is in its life. It never comes back from the last two.
@@ -119,16 +144,48 @@ pub struct AllocationPatch {
     pub customer: Option<Vec<Number>>,
     /// The agent's numbers.
     pub agent: Option<Vec<Number>>,
-    /// Ends at, Unix milliseconds; `Some(None)` = no expiry.
+    /// Ends at, Unix milliseconds; `Some(None)` (JSON `null`) = no expiry.
+    #[serde(deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     pub expires_ms: Option<Option<u64>>,
     /// Recording.
     pub record: Option<RecordPolicy>,
-    /// Longest call in seconds.
+    /// Longest call in seconds; `Some(None)` (JSON `null`) = the configured limit.
+    #[serde(deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     pub max_call_secs: Option<Option<u32>>,
     /// Who may call.
     pub usage: Option<Usage>,
-    /// Free text.
+    /// Free text; `Some(None)` (JSON `null`) removes it.
+    #[serde(deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     pub custom: Option<Option<String>>,
     /// Refuse unless the allocation has this version.
     pub expected_version: Option<u64>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn null_in_a_patch_clears_and_absence_leaves() {
+        let patch: AllocationPatch =
+            serde_json::from_str(r#"{"expires_ms":null,"custom":"x"}"#).unwrap();
+        assert_eq!(patch.expires_ms, Some(None));
+        assert_eq!(patch.custom, Some(Some("x".into())));
+        assert_eq!(patch.max_call_secs, None);
+    }
+
+    #[test]
+    fn a_patch_survives_its_own_json() {
+        let patch = AllocationPatch {
+            expires_ms: Some(None),
+            max_call_secs: None,
+            custom: Some(Some("order 7".into())),
+            ..AllocationPatch::default()
+        };
+        let text = serde_json::to_string(&patch).unwrap();
+        assert_eq!(
+            serde_json::from_str::<AllocationPatch>(&text).unwrap(),
+            patch
+        );
+    }
 }

@@ -2,8 +2,14 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::patch::present;
 use crate::number::Number;
 use crate::sid::Sid;
+
+/// Most bytes of a trunk, pool or region name.
+pub const MAX_NAME: usize = 64;
+/// Most bytes of the path of an announcement.
+pub const MAX_ANNOUNCEMENT_PATH: usize = 1024;
 
 /// An ExoPhone, one row of the store. The number is its key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,6 +49,16 @@ pub enum Sharing {
     PerParty,
 }
 
+impl Sharing {
+    /// `max_calls` when none is given: one at a time, or unlimited (0) when shared.
+    pub fn default_max_calls(self) -> u32 {
+        match self {
+            Sharing::Exclusive => 1,
+            Sharing::PerParty => 0,
+        }
+    }
+}
+
 /// What an `exophone add` asks for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -75,21 +91,26 @@ pub struct NewExoPhone {
     pub record: bool,
 }
 
-/// What an `exophone set` changes; `None` leaves the field as it is.
+/// What an `exophone set` changes; `None` leaves the field as it is, `Some(None)` (JSON `null`)
+/// clears it.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ExoPhonePatch {
     /// Trunk.
+    #[serde(deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     pub trunk: Option<Option<String>>,
     /// Pool.
+    #[serde(deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     pub pool: Option<Option<String>>,
     /// Region.
+    #[serde(deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     pub region: Option<Option<String>>,
-    /// Masked calls at once.
+    /// Masked calls at once; 0 = unlimited.
     pub max_calls: Option<u32>,
     /// Sharing; refused while allocations that need the old one are active.
     pub sharing: Option<Sharing>,
     /// Announcement file.
+    #[serde(deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     pub announcement: Option<Option<String>>,
     /// Recording default.
     pub record: Option<bool>,

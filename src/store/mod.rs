@@ -1,9 +1,45 @@
 //! The store: truth on disk, answers from memory.
+//!
+//! A request goes through a bounded queue to the one writer thread ([`Store`], `writer`), which
+//! decides it by pure rules (`rules`) against its own view, writes every row the group of
+//! waiting requests changes in one batch that is on the platter when it returns (`engine`,
+//! `sled`), folds the changes into the view that readers see ([`directory`]), and only then
+//! answers. Readers never touch the disk. The view is a fold over committed changes in order, so
+//! that at start it is rebuilt by one scan, and another engine can feed the same view later.
+//!
+//! Records of calls live elsewhere, in the call log.
 
+pub mod account;
 pub mod allocation;
+pub mod call_log;
+pub mod directory;
 pub mod exophone;
+pub mod explain;
+
+mod change;
+mod codec;
+mod engine;
+mod export;
+mod exporter;
+mod handle;
+mod lookup;
+mod open;
+mod patch;
+mod rules;
+mod sled;
+mod verify;
+mod view;
+mod writer;
 
 use serde::{Deserialize, Serialize};
+
+pub use change::{Change, CommittedChange};
+pub use engine::{Engine, EngineError, Write};
+pub use export::{ImportReport, RefusedLine};
+pub use handle::{ChangeHook, Clock, Committed, ImportError, Options, Store};
+pub use open::{OpenError, OpenReport, Restored, verify_folder};
+pub use sled::SyncStep;
+pub use verify::VerifyReport;
 
 use crate::number::Number;
 use crate::sid::Sid;
