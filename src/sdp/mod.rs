@@ -1,5 +1,7 @@
 //! SDP: parsed into a typed model that holds no free text, printed anew (RFC 8866, RFC 3264).
 
+#![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::panic))]
+
 mod codec;
 mod malformed;
 mod negotiate;

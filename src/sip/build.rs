@@ -88,6 +88,11 @@ impl Builder {
                 builder.echo_with(header, value, "");
             }
         }
+        // RFC 3261 §8.2.6.1: a 100 gives the Timestamp back. Its grammar has digits only.
+        let timestamp = request.first(Header::Timestamp).filter(|_| status == 100);
+        if let Some(value) = timestamp.filter(|v| is_timestamp(v)) {
+            builder.echo(Header::Timestamp, value, "");
+        }
         builder.own_from = builder.bytes.len();
         builder
     }
@@ -193,11 +198,11 @@ impl Builder {
             }
             self.bytes.push(b';');
             self.push_unfolded(name);
-            if let Some(value) = value {
+            if via.rport && name.eq_ignore_ascii_case(b"rport") {
+                self.push_fmt(format_args!("={}", source.port()));
+            } else if let Some(value) = value {
                 self.bytes.push(b'=');
                 self.push_unfolded(value);
-            } else if name.eq_ignore_ascii_case(b"rport") {
-                self.push_fmt(format_args!("={}", source.port()));
             }
         }
         // RFC 3261 §18.2.1: `received` when sent-by is a name or another address; RFC 3581 §4:
@@ -234,5 +239,130 @@ impl Builder {
         }
         // Only a value's own `Display` can fail, and then the line is what it wrote so far.
         let _ = Line(&mut self.bytes).write_fmt(value);
+    }
+}
+
+/// RFC 3261 §20.38: seconds with a fraction.
+fn is_timestamp(value: &[u8]) -> bool {
+    value.len() <= 32 && value.iter().all(|b| b.is_ascii_digit() || *b == b'.')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SOURCE: &str = "198.51.100.7:40000";
+
+    fn respond(request: &str, status: u16, tag: Option<&str>) -> String {
+        let message = Message::scan(request.as_bytes()).unwrap();
+        let mut builder = Builder::response(status, &message, SOURCE.parse().unwrap(), tag);
+        builder.echo_record_route(&message);
+        builder.header(Header::Server, "callmask");
+        let built = builder.empty();
+        let own = &built.bytes[built.own_from..];
+        assert_eq!(own, b"Server: callmask\r\nContent-Length: 0\r\n\r\n");
+        String::from_utf8(built.bytes).unwrap()
+    }
+
+    #[test]
+    fn a_response_echoes_what_rfc_3261_8_2_6_2_asks_for() {
+        let request = "INVITE sip:x@y SIP/2.0\r\n\
+            v: SIP/2.0/UDP h.example;rport;\r\n received=1.2.3.4;branch=z9hG4bKa, SIP/2.0/TCP b\r\n\
+            Via:SIP/2.0/UDP c\r\n\
+            f: \"A\"\r\n\t <sip:a@b>;tag=1\r\n\
+            t: sip:x@y\r\n\
+            Record-Route: <sip:p1;lr>,\r\n <sip:p2;lr>\r\n\
+            Subject: secret\r\n\
+            i: c1\r\n\
+            CSeq:  7   INVITE\r\n\
+            Record-Route: <sip:p3;lr>\r\n\
+            Timestamp: 54.2\r\n\r\n";
+        assert_eq!(
+            respond(request, 180, Some("our")),
+            "SIP/2.0 180 Ringing\r\n\
+             Via: SIP/2.0/UDP h.example;rport=40000;branch=z9hG4bKa;received=198.51.100.7\r\n\
+             Via: SIP/2.0/TCP b\r\n\
+             Via: SIP/2.0/UDP c\r\n\
+             From: \"A\" <sip:a@b>;tag=1\r\n\
+             To: sip:x@y;tag=our\r\n\
+             Call-ID: c1\r\n\
+             CSeq: 7   INVITE\r\n\
+             Record-Route: <sip:p1;lr>, <sip:p2;lr>\r\n\
+             Record-Route: <sip:p3;lr>\r\n\
+             Server: callmask\r\nContent-Length: 0\r\n\r\n"
+        );
+        let trying = respond(request, 100, None);
+        assert!(trying.contains("\r\nTo: sip:x@y\r\n"));
+        assert!(trying.contains("\r\nTimestamp: 54.2\r\n"));
+    }
+
+    #[test]
+    fn a_tag_the_request_has_is_left_alone() {
+        let request = "BYE sip:x@y SIP/2.0\r\nTo: <sip:x@y>;tag=theirs\r\n\r\n";
+        assert!(respond(request, 200, Some("our")).contains("To: <sip:x@y>;tag=theirs\r\n"));
+    }
+
+    #[test]
+    fn received_is_added_only_when_it_says_something() {
+        let top = |sent_by: &str| {
+            let request = format!("BYE sip:x SIP/2.0\r\nVia: SIP/2.0/UDP {sent_by}\r\n\r\n");
+            let response = respond(&request, 200, None);
+            response.lines().nth(1).unwrap().to_owned()
+        };
+        assert_eq!(
+            top("198.51.100.7:5060;branch=b"),
+            "Via: SIP/2.0/UDP 198.51.100.7:5060;branch=b"
+        );
+        assert_eq!(
+            top("198.51.100.7;rport;branch=b"),
+            "Via: SIP/2.0/UDP 198.51.100.7;rport=40000;branch=b;received=198.51.100.7"
+        );
+        assert_eq!(
+            top("h;branch=b"),
+            "Via: SIP/2.0/UDP h;branch=b;received=198.51.100.7"
+        );
+        assert_eq!(
+            top("[2001:db8::1]"),
+            "Via: SIP/2.0/UDP [2001:db8::1];received=198.51.100.7"
+        );
+        assert_eq!(
+            top("h i;branch=b"),
+            "Via: SIP/2.0/UDP h i;branch=b",
+            "unreadable: as it came"
+        );
+    }
+
+    #[test]
+    fn no_line_break_comes_out_of_a_value() {
+        let uri = b"sip:a@b\r\nX: y";
+        let mut builder = Builder::request(Method::Invite, uri);
+        builder.header(Header::Reason, "a\r\nEvil: 1\n\0b");
+        let bytes = builder.empty().bytes;
+        assert_eq!(
+            String::from_utf8(bytes).unwrap(),
+            "INVITE sip:a@bX:y SIP/2.0\r\nReason: aEvil: 1b\r\nContent-Length: 0\r\n\r\n"
+        );
+        let lone_cr = "BYE sip:x SIP/2.0\r\nFrom: <sip:a@b>;x=1\rEvil: 1\r\n\r\n";
+        assert!(respond(lone_cr, 200, None).contains("\r\nFrom: <sip:a@b>;x=1 Evil: 1\r\n"));
+    }
+
+    #[test]
+    fn echoes_are_bounded() {
+        let via = format!("Via: SIP/2.0/UDP h;x={}\r\n", "y".repeat(1000));
+        let request = format!("BYE sip:x SIP/2.0\r\n{}i: c\r\n\r\n", via.repeat(60));
+        let response = respond(&request, 400, None);
+        assert!(response.len() < MAX_ECHO + 2_000, "{}", response.len());
+        assert!(response.contains("Call-ID: c\r\n"));
+    }
+
+    #[test]
+    fn a_body_comes_with_its_type_and_length() {
+        let built =
+            Builder::request(Method::Update, b"sip:a@b").body("application/sdp", b"v=0\r\n");
+        assert_eq!(built.own_from, 0);
+        assert_eq!(
+            String::from_utf8(built.bytes).unwrap(),
+            "UPDATE sip:a@b SIP/2.0\r\nContent-Type: application/sdp\r\nContent-Length: 5\r\n\r\nv=0\r\n"
+        );
     }
 }

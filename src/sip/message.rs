@@ -5,7 +5,8 @@ use super::header::Header;
 use super::malformed::Malformed;
 use super::method::Method;
 use super::scan::{self, Line, Start};
-use super::text::{cut, find_unquoted, is_solid, number, trim};
+use super::text::{cut, find_unquoted, is_id, is_solid, number, trim};
+use super::uri::Uri;
 use super::value::{CSeq, NameAddr, Via};
 use super::{MAX_ECHO, MAX_ID};
 
@@ -145,6 +146,13 @@ impl<'a> Message<'a> {
         if let Some(defect) = self.defect {
             return Err(defect);
         }
+        if let Some(uri) = self.request_uri() {
+            // RFC 3261 §19.1.1: a Request-URI has no headers; acting on one would let it add
+            // headers of its choice.
+            if Uri::parse(uri)?.headers.is_some() {
+                return Err(Malformed::Uri);
+            }
+        }
         let (via, via_count) = self.top_via()?;
         let (cseq, cseq_method) =
             CSeq::read(self.only(Header::CSeq)?).ok_or(Malformed::Value(Header::CSeq))?;
@@ -165,13 +173,16 @@ impl<'a> Message<'a> {
             return Err(Malformed::Value(Header::CallId));
         }
         let ids = [
-            Some(essentials.call_id),
-            via.branch,
-            essentials.from.tag(),
-            essentials.to.tag(),
+            (Header::Via, via.branch),
+            (Header::From, essentials.from.tag()),
+            (Header::To, essentials.to.tag()),
         ];
-        let too_long = ids.into_iter().flatten().any(|id| id.len() > MAX_ID);
-        if too_long || self.echo_length() > MAX_ECHO {
+        if let Some((header, _)) = ids.iter().find(|(_, id)| id.is_some_and(|i| !is_id(i))) {
+            return Err(Malformed::Value(*header));
+        }
+        let mut ids = ids.iter().filter_map(|(_, id)| *id);
+        let too_long = |id: &[u8]| id.len() > MAX_ID;
+        if ids.any(too_long) || too_long(essentials.call_id) || self.echo_length() > MAX_ECHO {
             return Err(Malformed::EchoTooLong);
         }
         Ok(essentials)
@@ -268,5 +279,248 @@ fn find_comma(value: &[u8]) -> Option<usize> {
                 from += at + close + 1;
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const INVITE: &str = "INVITE sip:+914412345678@gw.example SIP/2.0\r\n\
+        Via: SIP/2.0/UDP 192.0.2.1:5060;branch=z9hG4bK1\r\n\
+        Max-Forwards: 70\r\n\
+        From: \"A\" <sip:+919876543210@gw.example>;tag=t1\r\n\
+        To: <sip:+914412345678@gw.example>\r\n\
+        Call-ID: c1@192.0.2.1\r\n\
+        CSeq: 7 INVITE\r\n\
+        Content-Length: 4\r\n\
+        \r\n\
+        v=0\n";
+
+    fn check(text: &str) -> Result<(), Malformed> {
+        Message::scan(text.as_bytes())?.essentials().map(|_| ())
+    }
+
+    /// The INVITE above with one piece of it replaced.
+    fn with(old: &str, new: &str) -> String {
+        assert!(INVITE.contains(old), "{old}");
+        INVITE.replacen(old, new, 1)
+    }
+
+    #[test]
+    fn a_plain_request_is_read() {
+        let m = Message::scan(INVITE.as_bytes()).unwrap();
+        assert!(m.is_request());
+        assert_eq!(m.method(), Some(Method::Invite));
+        assert_eq!(m.status(), None);
+        assert_eq!(m.request_uri(), Some(&b"sip:+914412345678@gw.example"[..]));
+        assert_eq!(m.body(), b"v=0\n");
+        assert_eq!(m.bytes(), INVITE.as_bytes());
+        let e = m.essentials().unwrap();
+        assert_eq!(e.via.host, b"192.0.2.1");
+        assert_eq!(e.via_count, 1);
+        assert_eq!(e.from.tag(), Some(&b"t1"[..]));
+        assert_eq!(e.to.tag(), None);
+        assert_eq!(e.call_id, b"c1@192.0.2.1");
+        assert_eq!((e.cseq.number, e.cseq.method), (7, Method::Invite));
+        assert_eq!(e.max_forwards, Some(70));
+    }
+
+    #[test]
+    fn a_response_is_read_with_and_without_a_phrase() {
+        for (line, status) in [
+            ("SIP/2.0 200 OK", 200),
+            ("sip/2.0 100 ", 100),
+            ("SIP/2.0 486", 486),
+            ("SIP/2.0 699 =2**3 * \u{441}", 699),
+        ] {
+            let text = with("INVITE sip:+914412345678@gw.example SIP/2.0", line);
+            let m = Message::scan(text.as_bytes()).unwrap();
+            assert!(!m.is_request());
+            assert_eq!((m.status(), m.method()), (Some(status), None), "{line}");
+            assert!(m.essentials().is_ok(), "{line}");
+        }
+        for line in [
+            "SIP/2.0 99 x",
+            "SIP/2.0 700 x",
+            "SIP/2.0 4294967301 x",
+            "SIP/2.0 2x0 y",
+        ] {
+            let text = with("INVITE sip:+914412345678@gw.example SIP/2.0", line);
+            assert_eq!(check(&text), Err(Malformed::StatusCode), "{line}");
+        }
+    }
+
+    #[test]
+    fn each_defect_has_its_reason() {
+        use Malformed::*;
+        let table = [
+            (
+                with("Via: SIP/2.0/UDP 192.0.2.1:5060;branch=z9hG4bK1\r\n", ""),
+                Missing(Header::Via),
+            ),
+            (with("SIP/2.0/UDP", "SIP/2.0/"), Value(Header::Via)),
+            (
+                with("Call-ID: c1@192.0.2.1\r\n", ""),
+                Missing(Header::CallId),
+            ),
+            (with("c1@192.0.2.1", ""), Value(Header::CallId)),
+            (with("c1@192.0.2.1", "c1 c2"), Value(Header::CallId)),
+            (with("CSeq:", "i: x\r\nCSeq:"), Repeated(Header::CallId)),
+            (
+                with("CSeq:", "f: <sip:x@y>\r\nCSeq:"),
+                Repeated(Header::From),
+            ),
+            (
+                with("CSeq:", "To: <sip:x@y>\r\nCSeq:"),
+                Repeated(Header::To),
+            ),
+            (
+                with("CSeq:", "CSeq: 1 INVITE\r\nCSeq:"),
+                Repeated(Header::CSeq),
+            ),
+            (with("\"A\" <", "\"A <"), Value(Header::From)),
+            (with("=t1", "=\"t1\""), Value(Header::From)),
+            (
+                with("gw.example>\r\nCall", "gw.example>;tag=a\r\n b\r\nCall"),
+                Value(Header::To),
+            ),
+            (with("bK1", "bK1 2"), Value(Header::Via)),
+            (with("To: <", "To: < "), Value(Header::To)),
+            (with("7 INVITE", "7 invite"), CSeqMethod),
+            (with("7 INVITE", "7 ACK"), CSeqMethod),
+            (with("7 INVITE", "4294967296 INVITE"), Value(Header::CSeq)),
+            (with(": 70", ": 256"), Value(Header::MaxForwards)),
+            (
+                with(": 70", ": 70\r\nMax-Forwards: 70"),
+                Repeated(Header::MaxForwards),
+            ),
+            (with("Length: 4", "Length: 5"), ShortBody),
+            (
+                with("Length: 4", "Length: -4"),
+                Value(Header::ContentLength),
+            ),
+            (
+                with("Length: 4", "Length: 99999999999999999999"),
+                Value(Header::ContentLength),
+            ),
+            (
+                with("Length: 4", "Length: 4\r\nl: 4"),
+                Repeated(Header::ContentLength),
+            ),
+            (with("\r\n\r\n", "\r\n"), HeaderLine),
+            (with("Max-Forwards: 70", "Max-Forwards 70"), HeaderLine),
+            (with("Max-Forwards: 70", ": 70"), HeaderLine),
+            (with("gw.example SIP/2.0", "gw.example SIP/7.0"), Version),
+            (with("gw.example SIP/2.0", "gw.example  SIP/2.0"), StartLine),
+            (with("gw.example SIP/2.0", "gw.example SIP/2.0 "), StartLine),
+            (with("INVITE sip", "INVITE  sip"), StartLine),
+            (
+                with(
+                    "sip:+914412345678@gw.example S",
+                    "<sip:+914412345678@gw.example> S",
+                ),
+                Uri,
+            ),
+            (with("gw.example S", "gw.example?Route=%3Csip:x%3E S"), Uri),
+            (with("c1@", &"c".repeat(MAX_ID)), EchoTooLong),
+            (with("bK1", &"1".repeat(MAX_ID)), EchoTooLong),
+            (
+                with(
+                    "To:",
+                    &format!("v: SIP/2.0/UDP {}\r\nTo:", "h".repeat(MAX_ECHO)),
+                ),
+                EchoTooLong,
+            ),
+        ];
+        for (text, malformed) in table {
+            assert_eq!(check(&text), Err(malformed), "{text}");
+        }
+        assert_eq!(check(INVITE), Ok(()));
+    }
+
+    #[test]
+    fn only_what_cannot_be_told_apart_fails_to_scan() {
+        let long = vec![b'a'; crate::sip::MAX_MESSAGE + 1];
+        let many = with("CSeq:", &format!("{}CSeq:", "X: y\r\n".repeat(128)));
+        let table: [(&[u8], Malformed); 7] = [
+            (b"", Malformed::Empty),
+            (b"\r\n\r\n", Malformed::Empty),
+            (b"\0\x01\0\0 \x21\x12\xa4\x42\n", Malformed::StartLine),
+            (b"INVITE\r\n\r\n", Malformed::StartLine),
+            (b"INVITE sip:a@b SIP/2.0", Malformed::StartLine),
+            (&long, Malformed::TooLong),
+            (many.as_bytes(), Malformed::TooManyHeaders),
+        ];
+        for (bytes, malformed) in table {
+            assert_eq!(Message::scan(bytes).err(), Some(malformed));
+        }
+    }
+
+    #[test]
+    fn headers_that_end_early_leave_a_message_to_answer() {
+        let text = INVITE.split("CSeq").next().unwrap();
+        let m = Message::scan(text.as_bytes()).unwrap();
+        assert_eq!(m.first(Header::CallId), Some(&b"c1@192.0.2.1"[..]));
+        assert_eq!(m.essentials().err(), Some(Malformed::NoEmptyLine));
+        assert_eq!(m.body(), b"");
+    }
+
+    #[test]
+    fn the_datagram_is_trimmed_at_both_ends() {
+        let text = format!("\r\n\r\n{INVITE}BYE sip:x SIP/2.0\r\n");
+        let m = Message::scan(text.as_bytes()).unwrap();
+        assert_eq!(m.bytes(), INVITE.as_bytes());
+        assert!(m.essentials().is_ok());
+        let text = with("Content-Length: 4\r\n", "");
+        let m = Message::scan(text.as_bytes()).unwrap();
+        assert_eq!(m.body(), b"v=0\n", "without Content-Length, up to the end");
+    }
+
+    #[test]
+    fn lone_line_feeds_end_lines_too() {
+        let m = INVITE.replace("\r\n", "\n");
+        assert_eq!(check(&m), Ok(()));
+    }
+
+    #[test]
+    fn list_headers_are_taken_apart_with_care() {
+        let text = with(
+            "CSeq:",
+            "v: SIP/2.0/UDP a;branch=1 ,, SIP/2.0/TCP b;x=\"1,2\"\r\n\
+             Supported\t : 100REL,\r\n\t timer ;x=y\r\nk:\r\n\
+             Record-Route: <sip:r1;lr;x=,>, \"q\\\",<\" <sip:r2>\r\nrecord-route: <sip:r3>\r\nCSeq:",
+        );
+        let m = Message::scan(text.as_bytes()).unwrap();
+        assert_eq!(m.essentials().unwrap().via_count, 3);
+        let routes: Vec<&[u8]> = m.elements(Header::RecordRoute).collect();
+        assert_eq!(
+            routes,
+            [
+                &b"<sip:r1;lr;x=,>"[..],
+                &b"\"q\\\",<\" <sip:r2>"[..],
+                &b"<sip:r3>"[..]
+            ]
+        );
+        assert_eq!(m.all(Header::RecordRoute).count(), 2);
+        assert!(m.has_token(Header::Supported, "100rel"));
+        assert!(m.has_token(Header::Supported, "TIMER"));
+        assert!(!m.has_token(Header::Supported, "replaces"));
+        assert!(!m.has_token(Header::Require, "100rel"));
+    }
+
+    #[test]
+    fn unknown_methods_are_compared_by_name() {
+        let foo = with("INVITE sip", "FOO sip").replace("7 INVITE", "7 FOO");
+        assert_eq!(check(&foo), Ok(()));
+        assert_eq!(
+            check(&foo.replace("7 FOO", "7 BAR")),
+            Err(Malformed::CSeqMethod)
+        );
+        let m = Message::scan(foo.as_bytes()).unwrap();
+        assert_eq!(
+            (m.method(), m.method_name()),
+            (Some(Method::Other), Some(&b"FOO"[..]))
+        );
     }
 }

@@ -3,6 +3,8 @@
 //! [`Message::scan`] finds the lines in one pass; values are read when asked for;
 //! [`Message::essentials`] is the gate every message passes; [`Builder`] writes ours.
 
+#![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::panic))]
+
 mod build;
 mod header;
 mod malformed;
@@ -12,6 +14,8 @@ mod params;
 mod phrase;
 mod scan;
 mod target;
+#[cfg(test)]
+mod tests;
 mod text;
 mod transport;
 mod uri;

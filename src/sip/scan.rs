@@ -4,7 +4,7 @@
 use super::header::Header;
 use super::malformed::Malformed;
 use super::method::Method;
-use super::text::{cut, is_token, number, split_once, trim, trim_end};
+use super::text::{cut, is_solid, is_token, number, split_once, trim, trim_end};
 use super::{MAX_HEADERS, MAX_MESSAGE};
 
 /// What a start line says.
@@ -193,8 +193,7 @@ fn start_line<'a>(line: &'a [u8], defect: &mut Option<Malformed>) -> Result<Star
         .ok_or(Malformed::StartLine)?;
     let (uri, version) = cut(rest, at);
     let version = trim(version);
-    let regular = !uri.is_empty() && uri.iter().all(|b| *b > b' ' && *b != 0x7f);
-    if !regular || version.is_empty() {
+    if !is_solid(uri) || version.is_empty() {
         defect.get_or_insert(Malformed::StartLine);
     } else if !is_version(version) {
         defect.get_or_insert(Malformed::Version);

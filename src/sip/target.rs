@@ -17,8 +17,40 @@ pub fn response_target(request: &Message<'_>, source: SocketAddr) -> SocketAddr 
         Some(Ok(via)) if !via.rport => {
             // RFC 3261 §18.2.2: `received` is the source by our own §18.2.1, so the address is
             // the source's and only the port is the sender's word.
-            SocketAddr::new(source.ip(), via.port.unwrap_or(via.default_port()))
+            let port = via.port.filter(|port| *port != 0);
+            SocketAddr::new(source.ip(), port.unwrap_or(via.default_port()))
         }
         _ => source,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn responses_go_where_via_says_but_never_to_another_address() {
+        let table = [
+            ("192.0.2.9:5062;branch=z9hG4bKa;rport", "198.51.100.7:40000"),
+            (
+                "192.0.2.9:5062;branch=z9hG4bKa;rport=",
+                "198.51.100.7:40000",
+            ),
+            ("192.0.2.9:5062;branch=z9hG4bKa", "198.51.100.7:5062"),
+            ("192.0.2.9;branch=z9hG4bKa", "198.51.100.7:5060"),
+            ("192.0.2.9:0;branch=z9hG4bKa", "198.51.100.7:5060"),
+            ("host.example;maddr=203.0.113.1", "198.51.100.7:5060"),
+            ("host.example;received=203.0.113.1", "198.51.100.7:5060"),
+            ("bad host;;", "198.51.100.7:40000"),
+        ];
+        let source = "198.51.100.7:40000".parse().unwrap();
+        for (via, target) in table {
+            let text = format!("BYE sip:a@b SIP/2.0\r\nVia: SIP/2.0/UDP {via}\r\n\r\n");
+            let message = Message::scan(text.as_bytes()).unwrap();
+            let target: SocketAddr = target.parse().unwrap();
+            assert_eq!(response_target(&message, source), target, "{via}");
+        }
+        let none = Message::scan(b"BYE sip:a@b SIP/2.0\r\n\r\n").unwrap();
+        assert_eq!(response_target(&none, source), source);
     }
 }

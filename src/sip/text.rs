@@ -41,6 +41,12 @@ pub(super) fn is_solid(bytes: &[u8]) -> bool {
     !bytes.is_empty() && bytes.iter().all(|b| *b > b' ' && *b != 0x7f)
 }
 
+/// A tag or branch that can be written back as it is. The grammar says `token`, but `/`, `=` and
+/// `@` occur in real ones and do no harm.
+pub(super) fn is_id(bytes: &[u8]) -> bool {
+    is_solid(bytes) && !bytes.iter().any(|b| b"\",;<>\\".contains(b))
+}
+
 /// Splits at the first `separator`; `None` when there is none.
 pub(super) fn split_once(bytes: &[u8], separator: u8) -> Option<(&[u8], &[u8])> {
     let at = bytes.iter().position(|b| *b == separator)?;
@@ -90,6 +96,20 @@ pub(super) fn find_unquoted(bytes: &[u8], stop: impl Fn(u8) -> bool) -> Option<u
         }
     }
     None
+}
+
+/// Whether every quoted string ends. One that does not would swallow what we write behind it.
+pub(super) fn quotes_close(bytes: &[u8]) -> bool {
+    let (mut quoted, mut escaped) = (false, false);
+    for &b in bytes {
+        match b {
+            _ if escaped => escaped = false,
+            b'\\' if quoted => escaped = true,
+            b'"' => quoted = !quoted,
+            _ => {}
+        }
+    }
+    !quoted
 }
 
 /// Decodes `%HH` escapes (RFC 3261 §25.1 `escaped`); what is no escape stays as it is. Bytes
@@ -154,6 +174,16 @@ mod tests {
     fn quoted_strings_hide_separators() {
         assert_eq!(find_unquoted(b"\"a;b\\\";\" ;c", |b| b == b';'), Some(9));
         assert_eq!(find_unquoted(b"\"never ends;", |b| b == b';'), None);
+    }
+
+    #[test]
+    fn open_quotes_are_seen() {
+        for text in ["", "a", "\"\"", "\"a\\\"\"", "\\ \"x\" \"y\""] {
+            assert!(quotes_close(text.as_bytes()), "{text}");
+        }
+        for text in ["\"", "\"a\\\"", "\"x\" \"y"] {
+            assert!(!quotes_close(text.as_bytes()), "{text}");
+        }
     }
 
     #[test]

@@ -7,7 +7,9 @@ use super::header::Header;
 use super::malformed::Malformed;
 use super::method::Method;
 use super::params::Params;
-use super::text::{cut, find_unquoted, is_lws, is_solid, is_token, number, split_once, trim};
+use super::text::{
+    cut, find_unquoted, is_lws, is_solid, is_token, number, quotes_close, split_once, trim,
+};
 use super::uri::{Uri, host_address, split_host_port};
 
 /// The highest CSeq number (RFC 3261 §8.1.1.5: less than 2**31).
@@ -38,7 +40,7 @@ impl<'a> NameAddr<'a> {
             .and_then(|r| split_once(r, b'>'))
             .ok_or(Malformed::NameAddr)?;
         let after = trim(after);
-        if !is_solid(uri) || !matches!(after.first(), None | Some(b';')) {
+        if !is_solid(uri) || !matches!(after.first(), None | Some(b';')) || !quotes_close(after) {
             return Err(Malformed::NameAddr);
         }
         let display = match trim(before) {
@@ -62,6 +64,7 @@ impl<'a> NameAddr<'a> {
         // §20.10: a URI with a comma or question mark must stand in angle brackets.
         if !is_solid(uri)
             || !uri.contains(&b':')
+            || !quotes_close(params)
             || uri.iter().any(|b| matches!(b, b',' | b'?' | b'"' | b'>'))
         {
             return Err(Malformed::NameAddr);
@@ -126,7 +129,7 @@ impl<'a> Via<'a> {
             rest.iter().position(|b| *b == b';').unwrap_or(rest.len()),
         );
         let (host, port) = split_sent_by(trim(sent_by))?;
-        if !is_token(transport) {
+        if !is_token(transport) || !quotes_close(params) {
             return None;
         }
         let params = Params::new(params);
@@ -136,7 +139,10 @@ impl<'a> Via<'a> {
             host,
             port,
             branch,
-            rport: params.get("rport") == Some(None),
+            // `rport=` with nothing behind it can only mean the same.
+            rport: params
+                .get("rport")
+                .is_some_and(|v| v.is_none_or(<[u8]>::is_empty)),
             received: params.value("received").and_then(host_address),
             params,
         })
@@ -215,5 +221,169 @@ impl CSeq {
         CSeq::read(bytes)
             .map(|(cseq, _)| cseq)
             .ok_or(Malformed::Value(Header::CSeq))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn address(text: &str) -> NameAddr<'_> {
+        NameAddr::parse(text.as_bytes()).unwrap_or_else(|e| panic!("{text:?}: {e}"))
+    }
+
+    fn via(text: &str) -> Via<'_> {
+        Via::parse(text.as_bytes()).unwrap_or_else(|e| panic!("{text:?}: {e}"))
+    }
+
+    #[test]
+    fn both_forms_of_an_address_are_read() {
+        // Text, display name, URI, tag.
+        let table = [
+            ("<sip:a@b>;tag=1", None, "sip:a@b", Some("1")),
+            ("sip:a@b;tag=1", None, "sip:a@b", Some("1")),
+            ("sip:a@b ; Tag = 1", None, "sip:a@b", Some("1")),
+            ("caller<sip:a@b>", Some("caller"), "sip:a@b", None),
+            ("A B. <sip:a@b;x=y>", Some("A B."), "sip:a@b;x=y", None),
+            (
+                "\"Bell, \\\"A\\\" <x>;\" <sip:a,b@c?d=e>;x=\";tag=2\";tag=3",
+                Some("Bell, \\\"A\\\" <x>;"),
+                "sip:a,b@c?d=e",
+                Some("3"),
+            ),
+            ("\"\" <sip:a@b>;tag=", None, "sip:a@b", None),
+            (
+                "\"x\"\r\n <tel:+911234567>\r\n\t;tag=7",
+                Some("x"),
+                "tel:+911234567",
+                Some("7"),
+            ),
+            // RFC 3261 §20.10: this `user` is a header parameter.
+            ("tel:+911234567;user=phone", None, "tel:+911234567", None),
+        ];
+        for (text, display, uri, tag) in table {
+            let a = address(text);
+            assert_eq!(a.display, display.map(str::as_bytes), "{text}");
+            assert_eq!(a.uri, uri.as_bytes(), "{text}");
+            assert_eq!(a.tag(), tag.map(str::as_bytes), "{text}");
+        }
+        assert_eq!(
+            address("sip:a@b;x=y").parse_uri().unwrap().params.raw(),
+            b""
+        );
+    }
+
+    #[test]
+    fn display_names_may_be_latin_1() {
+        let a = NameAddr::parse(b"\"Fran\xe7ois\" <sip:f@x>").unwrap();
+        assert_eq!(a.display, Some(&b"Fran\xe7ois"[..]));
+    }
+
+    #[test]
+    fn malformed_addresses_are_refused() {
+        for text in [
+            "",
+            "<>",
+            "<sip:a@b",
+            "sip:a@b>",
+            "\"x <sip:a@b>",
+            "x\" <sip:a@b>",
+            "< sip:a@b >",
+            "<sip:a@b> tag=1",
+            "sip:a@b?x=y",
+            "sip:a,b@c",
+            "nonsense",
+            "sip:a b@c",
+            ";tag=1",
+            "<sip:a@b>;tag=\"1",
+            "sip:a@b;x=\"1",
+        ] {
+            assert_eq!(
+                NameAddr::parse(text.as_bytes()),
+                Err(Malformed::NameAddr),
+                "{text:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn via_is_read_with_all_the_space_its_grammar_allows() {
+        let v = via(
+            "SIP / 2.0 /\r\n UDP first.Example.com : 4000 ;ttl=16 ;rport\r\n ;branch = z9hG4bKa7c6a8dlze.1",
+        );
+        assert_eq!(v.transport, b"UDP");
+        assert_eq!(v.host, b"first.Example.com");
+        assert_eq!(v.port, Some(4000));
+        assert_eq!(v.branch, Some(&b"z9hG4bKa7c6a8dlze.1"[..]));
+        assert!(v.rport && v.has_magic_cookie());
+        assert_eq!(v.sent_by(), "first.example.com:4000");
+    }
+
+    #[test]
+    fn sent_by_has_its_default_port() {
+        assert_eq!(via("SIP/2.0/UDP Host").sent_by(), "host:5060");
+        assert_eq!(via("SIP/2.0/tls h").sent_by(), "h:5061");
+        assert_eq!(
+            via("SIP/2.0/TCP [2001:DB8::9:1]:6050").sent_by(),
+            "[2001:db8::9:1]:6050"
+        );
+    }
+
+    #[test]
+    fn received_is_an_address_with_or_without_brackets() {
+        for text in ["2001:db8::9:255", "[2001:db8::9:255]"] {
+            let text = format!("SIP/2.0/UDP [2001:db8::9:1];received={text};branch=b");
+            let v = via(&text);
+            assert_eq!(v.received, Some("2001:db8::9:255".parse().unwrap()));
+            assert!(!v.rport && !v.has_magic_cookie());
+        }
+        assert_eq!(via("SIP/2.0/UDP h;received=x").received, None);
+        assert!(!via("SIP/2.0/UDP h;rport=4").rport);
+    }
+
+    #[test]
+    fn malformed_vias_are_refused() {
+        for text in [
+            "",
+            "SIP/2.0/UDP",
+            "SIP/2.0/UDP ",
+            "SIP/3.0/UDP h",
+            "HTTP/2.0/UDP h",
+            "SIP/2.0 UDP h",
+            "SIP/2.0/UDP ;branch=x",
+            "SIP/2.0/UDP h:",
+            "SIP/2.0/UDP h:65536",
+            "SIP/2.0/UDP h i;branch=x",
+            "SIP/2.0/UDP h : 1 2",
+            "SIP/2.0/U@P h",
+            "SIP/2.0/UDP [::1",
+            "SIP/2.0/UDP h;branch=\"z9hG4bK",
+        ] {
+            assert_eq!(
+                Via::parse(text.as_bytes()),
+                Err(Malformed::Value(Header::Via)),
+                "{text:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn cseq_is_below_two_to_the_31st() {
+        let read = |t: &str| CSeq::parse(t.as_bytes()).map(|c| (c.number, c.method));
+        assert_eq!(read("0009\r\n  INVITE"), Ok((9, Method::Invite)));
+        assert_eq!(read("2147483647 BYE"), Ok((MAX_CSEQ, Method::Bye)));
+        assert_eq!(read("0 invite"), Ok((0, Method::Other)));
+        for bad in [
+            "2147483648 BYE",
+            "-1 BYE",
+            "1",
+            "1 ",
+            "BYE",
+            "1 B@E",
+            "1BYE",
+            "",
+        ] {
+            assert_eq!(read(bad), Err(Malformed::Value(Header::CSeq)), "{bad:?}");
+        }
     }
 }
