@@ -91,7 +91,7 @@ impl Builder {
         // RFC 3261 §8.2.6.1: a 100 gives the Timestamp back. Its grammar has digits only.
         let timestamp = request.first(Header::Timestamp).filter(|_| status == 100);
         if let Some(value) = timestamp.filter(|v| is_timestamp(v)) {
-            builder.echo(Header::Timestamp, value, "");
+            builder.echo_with(Header::Timestamp, value, "");
         }
         builder.own_from = builder.bytes.len();
         builder
