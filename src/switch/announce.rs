@@ -18,6 +18,10 @@ impl Call {
     /// Opens the caller's media and answers it, or gives it early media, by the trunk's mode.
     pub(super) fn announce(&mut self, ports: PortPair, cx: &mut Cx<'_>) {
         let mode = self.announcement_mode(cx);
+        if !self.caller_reachable(ports) {
+            cx.media(MediaCommand::Close { slot: ports.slot });
+            return self.end(EndedBy::System, Cause::NoCodec, cx);
+        }
         let offer = self.caller_offer();
         self.caller_leg().open_media(ports, cx);
         let formats: Vec<Format> = match &offer {

@@ -75,7 +75,7 @@ pub(super) struct Call {
 }
 
 impl Call {
-    /// A call that begins with this INVITE's leg.
+    /// A call that begins with this INVITE's leg; its trunk has granted it.
     pub(super) fn begin(
         key: u64,
         sid: Sid,
@@ -118,6 +118,10 @@ impl Call {
             answered_ms: None,
             custom,
         };
+        let grants = Grants {
+            trunk: Some(leg.trunk),
+            ..Grants::default()
+        };
         tracing::info!(call = %sid, %exophone, purpose = purpose.name(), "call begins");
         Call {
             key,
@@ -126,7 +130,7 @@ impl Call {
             legs: vec![leg],
             deadlines: Deadlines::default(),
             attempt: Attempt::default(),
-            grants: Grants::default(),
+            grants,
             max_forwards,
             caller_sdp: None,
             caller_offered: false,

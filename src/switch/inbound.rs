@@ -2,7 +2,7 @@
 //! (RFC 3261 §8.2, §16.3; `call-flows` 3.1).
 
 use crate::number::Number;
-use crate::sdp::Session;
+use crate::sdp::{Media, Session};
 use crate::sip::{Essentials, Header, Message, Method, Scheme, Uri};
 use crate::switch::bridge::reachable;
 use crate::switch::call::{Call, Purpose};
@@ -12,7 +12,7 @@ use crate::switch::guard::Guard;
 use crate::switch::identity;
 use crate::switch::leg::{Leg, is_sdp};
 use crate::switch::mask::{self, Asked};
-use crate::switch::media::MediaCommand;
+use crate::switch::media::{MediaCommand, PortPair};
 use crate::switch::plan::{Directory, Plan};
 use crate::switch::record::{Cause, EndedBy};
 use crate::switch::settings::TrunkId;
@@ -20,6 +20,8 @@ use crate::switch::transaction::{LegRef, TxId};
 
 /// Max-Forwards of a request that names none (RFC 3261 §16.6).
 const MAX_FORWARDS: u8 = 70;
+/// Retry-After when a trunk is at its limit.
+const OVERLOAD_RETRY_SECS: u32 = 5;
 
 /// An INVITE that opens a dialog.
 pub(super) struct Arrived<'a> {
@@ -92,7 +94,7 @@ impl Call {
             trunk,
         } = *arrived;
         let source = flow.remote;
-        let refuse = |status: u16, cx: &mut Cx<'_>| {
+        let refuse = |status: u16, retry_after: Option<u32>, cx: &mut Cx<'_>| {
             let mut dice = cx.core.mint.stream();
             let tag = cx.core.mint.id(&mut dice);
             let asked = Asked {
@@ -100,12 +102,12 @@ impl Call {
                 source,
                 tag: &tag,
             };
-            cx.respond(tx, status, mask::reject(&asked, status, None, None));
+            cx.respond(tx, status, mask::reject(&asked, status, None, retry_after));
         };
         let settings = &cx.core.settings;
         let carrier = settings.trunks.get(usize::from(trunk))?;
         let Some(exophone) = identity::called(message, &settings.plan) else {
-            refuse(404, cx);
+            refuse(404, None, cx);
             return None;
         };
         let caller = identity::caller(message, carrier, &settings.plan);
@@ -113,13 +115,18 @@ impl Call {
             Plan::Connect(plan) => Purpose::Connect(plan),
             Plan::Announce(plan) => Purpose::Announce(plan),
             Plan::Refuse => {
-                refuse(404, cx);
+                refuse(404, None, cx);
                 return None;
             }
         };
         // A description we cannot read is the sender's error, not a call (§21.4.1).
         if !message.body().is_empty() && Session::parse(message.body()).is_err() {
-            refuse(400, cx);
+            refuse(400, None, cx);
+            return None;
+        }
+        // Above the trunk's limits a call is not even begun: it costs no record either.
+        if cx.admission.take_call(trunk, cx.now).is_err() {
+            refuse(503, Some(OVERLOAD_RETRY_SECS), cx);
             return None;
         }
         let mut dice = cx.core.mint.stream();
@@ -127,7 +134,8 @@ impl Call {
         let id = LegRef { call: key, leg: 0 };
         let Some(mut leg) = Leg::answering(id, tx, message, essentials, flow, trunk, dice, cx)
         else {
-            refuse(400, cx);
+            cx.admission.release_call(trunk);
+            refuse(400, None, cx);
             return None;
         };
         leg.guard = guard_of(&purpose, caller);
@@ -148,33 +156,41 @@ impl Call {
 
     /// Gets the call what it needs and begins to ring or to speak.
     pub(super) fn start(&mut self, cx: &mut Cx<'_>) {
-        let trunk = self.caller_leg().trunk;
         self.show(cx);
+        let brought_offer = self.legs.first().and_then(Leg::offer).is_some();
+        let usable = |(session, index): (Session, usize)| {
+            session.media.get(index).is_some_and(Media::has_audio_codec)
+        };
+        if brought_offer && !self.caller_offer().is_some_and(usable) {
+            return self.end(EndedBy::System, Cause::NoCodec, cx);
+        }
         match self.purpose {
-            Purpose::Connect(_) => self.connect(trunk, cx),
-            Purpose::Announce(_) => self.prepare_announcement(trunk, cx),
+            Purpose::Connect(_) => self.connect(cx),
+            Purpose::Announce(_) => self.prepare_announcement(cx),
         }
     }
 
-    fn connect(&mut self, trunk: TrunkId, cx: &mut Cx<'_>) {
+    /// Whether the caller's media can be reached from these ports.
+    pub(super) fn caller_reachable(&self, ports: PortPair) -> bool {
+        match self.caller_offer() {
+            Some((session, index)) => {
+                let media = session.media.get(index);
+                media.is_some_and(|media| reachable(media, ports))
+            }
+            None => true,
+        }
+    }
+
+    fn connect(&mut self, cx: &mut Cx<'_>) {
         let Purpose::Connect(plan) = &self.purpose else {
             return;
         };
         let (exophone, max_calls) = (plan.exophone, plan.max_calls);
         let refuse = |call: &mut Call, cause, cx: &mut Cx<'_>| call.end(EndedBy::System, cause, cx);
-        if let Some(body) = self.legs.first().and_then(Leg::offer)
-            && !Session::parse(body).is_ok_and(|s| s.audio().is_some_and(|a| a.1.has_audio_codec()))
-        {
-            return refuse(self, Cause::NoCodec, cx);
-        }
         let busy = cx.core.busy.get(&exophone).copied().unwrap_or(0);
         if max_calls != 0 && busy >= max_calls {
             return refuse(self, Cause::ExophoneBusy, cx);
         }
-        if cx.admission.take_call(trunk, cx.now).is_err() {
-            return refuse(self, Cause::Overload, cx);
-        }
-        self.grants.trunk = Some(trunk);
         let Some(own) = cx.admission.take_ports() else {
             return refuse(self, Cause::NoPorts, cx);
         };
@@ -184,10 +200,7 @@ impl Call {
         };
         self.grants.exophone = Some(exophone);
         *cx.core.busy.entry(exophone).or_insert(0) += 1;
-        let fits = match self.caller_offer() {
-            Some((session, index)) => session.media.get(index).is_some_and(|m| reachable(m, own)),
-            None => true,
-        };
+        let fits = self.caller_reachable(own);
         self.caller_leg().open_media(own, cx);
         if !fits {
             cx.media(MediaCommand::Close { slot: other.slot });
@@ -196,17 +209,13 @@ impl Call {
         self.dial(other, cx);
     }
 
-    fn prepare_announcement(&mut self, trunk: TrunkId, cx: &mut Cx<'_>) {
+    fn prepare_announcement(&mut self, cx: &mut Cx<'_>) {
         let refuse = |call: &mut Call, cause, cx: &mut Cx<'_>| call.end(EndedBy::System, cause, cx);
         // Above the limit: 480 at once, so that a flood of dead numbers costs no audio.
         if cx.admission.take_announcement().is_err() {
             return refuse(self, Cause::NoAllocation, cx);
         }
         self.grants.announcement = true;
-        if cx.admission.take_call(trunk, cx.now).is_err() {
-            return refuse(self, Cause::Overload, cx);
-        }
-        self.grants.trunk = Some(trunk);
         let Some(ports) = cx.admission.take_ports() else {
             return refuse(self, Cause::NoPorts, cx);
         };

@@ -28,6 +28,8 @@ pub(crate) struct Uas {
     success: Option<(Flow, Vec<u8>)>,
     interval_us: u64,
     hang_up_on_ack: Option<Cause>,
+    /// The CSeq number of the INVITE: its ACK has the same.
+    invite_cseq: u32,
 }
 
 impl Leg {
@@ -55,6 +57,7 @@ impl Leg {
             success: None,
             interval_us: T1_US,
             hang_up_on_ack: None,
+            invite_cseq: e.cseq.number,
         };
         let mut dialog = dialog;
         dialog.local_cseq = dice.small();
@@ -148,7 +151,7 @@ impl Leg {
         let Role::Uas(uas) = &mut self.role else {
             return None;
         };
-        if self.state != LegState::Answered || self.dialog.remote_cseq != Some(e.cseq.number) {
+        if self.state != LegState::Answered || uas.invite_cseq != e.cseq.number {
             return None;
         }
         self.state = LegState::Up;
