@@ -66,8 +66,6 @@ pub enum Cause {
     TrunkFailure,
     /// No port pair was free.
     NoPorts,
-    /// A limit of the trunk, the announcements or the call log was reached.
-    Overload,
     /// Neither side sent audio for `media_timeout_secs`.
     MediaTimeout,
     /// The longest call time was reached.
@@ -120,8 +118,8 @@ impl Cause {
             ExophoneBusy | CalleeBusy => Status::Busy,
             RingTimeout | Unavailable | CalleeRejected => Status::NoAnswer,
             AdminHangup | Shutdown | Normal => Status::Canceled,
-            NotFound | Gone | NoCodec | TrunkFailure | NoPorts | Overload | MediaTimeout
-            | MaxDuration | AckTimeout | BadMedia | Internal => Status::Failed,
+            NotFound | Gone | NoCodec | TrunkFailure | NoPorts | MediaTimeout | MaxDuration
+            | AckTimeout | BadMedia | Internal => Status::Failed,
         }
     }
 
@@ -141,7 +139,7 @@ impl Cause {
             Gone => 410,
             NoCodec | BadMedia => 488,
             TrunkFailure | Interrupted | Internal => 500,
-            NoPorts | Overload | Shutdown => 503,
+            NoPorts | Shutdown => 503,
         }
     }
 
@@ -159,7 +157,6 @@ impl Cause {
             NoCodec | BadMedia => 88,
             TrunkFailure => 38,
             NoPorts => 34,
-            Overload => 42,
             MediaTimeout => 27,
             AckTimeout => 102,
             Interrupted | Internal => 41,
