@@ -60,8 +60,14 @@ impl CodecKind {
         }
     }
 
-    /// The codec of this encoding name, in any case (RFC 8866 §6.6).
+    /// The codec of this encoding name, in any case (RFC 8866 §6.6). `G729A`, which some write
+    /// for a coder that sends the same stream, is G729.
     pub fn from_name(name: &str) -> Option<CodecKind> {
+        let name = if name.eq_ignore_ascii_case("G729A") {
+            "G729"
+        } else {
+            name
+        };
         CodecKind::ALL
             .into_iter()
             .find(|kind| kind.name().eq_ignore_ascii_case(name))

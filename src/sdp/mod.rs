@@ -8,6 +8,8 @@ mod negotiate;
 mod parse;
 mod print;
 mod session;
+#[cfg(test)]
+mod tests;
 
 pub use codec::{Codec, CodecKind, Direction, Format};
 pub use malformed::Malformed;

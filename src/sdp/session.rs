@@ -1,7 +1,7 @@
 //! A session description as a typed model (RFC 8866, RFC 3264): numbers, addresses and members
 //! of closed sets. No text of the peer survives the reading.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 
 use super::codec::{Direction, Format};
 use super::malformed::Malformed;
@@ -121,9 +121,9 @@ impl Media {
     }
 
     /// Whether the party holds: it receives nothing, by direction or, the way of RFC 2543, by
-    /// the address 0.0.0.0 (RFC 3264 §8.4).
+    /// an address that is all zeros (RFC 3264 §8.4).
     pub fn is_held(&self) -> bool {
-        !self.direction.receives() || self.address == Some(IpAddr::V4(Ipv4Addr::UNSPECIFIED))
+        !self.direction.receives() || self.address.is_some_and(|ip| ip.is_unspecified())
     }
 
     /// Whether there is a codec that carries sound.
