@@ -71,6 +71,8 @@ pub(super) struct Call {
     /// The final status the caller got.
     pub(super) sip_code: Option<u16>,
     end: Option<EndReason>,
+    /// When it ended, Unix milliseconds.
+    ended_ms: u64,
     recorded: bool,
 }
 
@@ -137,6 +139,7 @@ impl Call {
             codec: None,
             sip_code: None,
             end: None,
+            ended_ms: 0,
             recorded: false,
         }
     }
@@ -174,6 +177,7 @@ impl Call {
             _ => cause,
         };
         self.end = Some(EndReason { by, cause: kept });
+        self.ended_ms = cx.now.wall_ms;
         let owner = Owner::Call(self.key);
         self.deadlines.clear_all(&mut cx.core.timers, owner);
         for leg in &mut self.legs {
@@ -224,6 +228,7 @@ impl Call {
             by: EndedBy::System,
             cause: Cause::Internal,
         });
+        self.ended_ms = cx.now.wall_ms;
         self.write_record(cx);
     }
 
@@ -267,7 +272,7 @@ impl Call {
         call.status = end.cause.status(answered && !call.announcement);
         let record = CallRecord {
             call,
-            ended_ms: cx.now.wall_ms,
+            ended_ms: self.ended_ms,
             cause: end.cause,
             ended_by: end.by,
             sip_code: self.sip_code.unwrap_or(200),
