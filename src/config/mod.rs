@@ -177,6 +177,11 @@ impl Config {
         folder.map(Path::to_owned).unwrap_or_default()
     }
 
+    /// The SQLite file of the call log.
+    pub fn call_log(&self) -> PathBuf {
+        self.store.path.join("calls.sqlite")
+    }
+
     /// The admin socket of a server on this store.
     pub fn admin_socket(&self) -> PathBuf {
         self.store.path.join("admin.sock")
