@@ -51,6 +51,7 @@
 //! header, SDP line, body, reason phrase or RTCP item is ever copied from one leg to the other.
 
 pub mod api;
+pub mod cli;
 pub mod config;
 pub mod io;
 pub mod media;

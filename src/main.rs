@@ -1,3 +1,7 @@
 //! The `callmask` binary.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    callmask::cli::run(std::env::args_os())
+}

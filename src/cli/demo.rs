@@ -105,7 +105,14 @@ async fn story(args: DemoArgs, score: &mut Score) -> Result<(), Error> {
     );
     tell(&home, &["exophone", "add", EXOPHONE]).await?;
     let create = [
-        "allocation", "create", "--exophone", EXOPHONE, "--customer", CUSTOMER, "--agent", AGENT,
+        "allocation",
+        "create",
+        "--exophone",
+        EXOPHONE,
+        "--customer",
+        CUSTOMER,
+        "--agent",
+        AGENT,
     ];
     tell(&home, &create).await?;
     let phone = |number, name: &str| {
@@ -132,8 +139,18 @@ async fn story(args: DemoArgs, score: &mut Score) -> Result<(), Error> {
     let records = records(&home, 3).await?;
     println!("{}", home.ask(&["call", "list"]).await?);
     for (what, caller, callee, status) in [
-        ("the first call is on record", CUSTOMER, Some(AGENT), "completed"),
-        ("the second call is on record", AGENT, Some(CUSTOMER), "completed"),
+        (
+            "the first call is on record",
+            CUSTOMER,
+            Some(AGENT),
+            "completed",
+        ),
+        (
+            "the second call is on record",
+            AGENT,
+            Some(CUSTOMER),
+            "completed",
+        ),
         ("the refused caller is on record", STRANGER, None, "failed"),
     ] {
         score.note(what, one_record(&records, caller, callee, status));
@@ -197,16 +214,16 @@ async fn masked_call(
         &format!("the {to} sees the ExoPhone as the caller"),
         shows_exophone(&inc),
     );
-    for (side, call, other, name) in [
-        (to, &inc, caller, from),
-        (from, &out, callee, to),
-    ] {
+    for (side, call, other, name) in [(to, &inc, caller, from), (from, &out, callee, to)] {
         let number = national(other.number());
         let hidden = match call.received_contains(number) {
             false => Ok(()),
             true => Err(format!("{number} arrived there")),
         };
-        score.note(&format!("the {side} received nothing with the {name}'s number"), hidden);
+        score.note(
+            &format!("the {side} received nothing with the {name}'s number"),
+            hidden,
+        );
     }
     Ok(())
 }
@@ -238,7 +255,10 @@ async fn announcement(score: &mut Score, server: &Server, phone: &Phone) -> Resu
         Ok(())
     };
     let seconds = heard.len() as f64 / f64::from(sound::SAMPLE_RATE);
-    score.note(&format!("an announcement of {seconds:.1} s was heard"), spoken);
+    score.note(
+        &format!("an announcement of {seconds:.1} s was heard"),
+        spoken,
+    );
     let hung_up = match ended {
         Ok(view) if view.byes_received > 0 => Ok(()),
         Ok(view) => Err(format!("no BYE came; the INVITE got {:?}", view.code)),
@@ -292,7 +312,8 @@ fn one_record(
     callee: Option<&str>,
     status: &str,
 ) -> Result<(), String> {
-    let text = |record: &Value, key: &str| record.get(key).and_then(Value::as_str).map(str::to_owned);
+    let text =
+        |record: &Value, key: &str| record.get(key).and_then(Value::as_str).map(str::to_owned);
     let mut of_caller = records
         .iter()
         .filter(|r| text(r, "caller").as_deref() == Some(caller));

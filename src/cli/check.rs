@@ -1,0 +1,62 @@
+//! `callmask check`
+
+use serde_json::json;
+
+use super::output::Output;
+use super::{Done, system};
+use crate::api::refusal;
+use crate::config::Config;
+use crate::config::capacity::{Capacity, descriptor_limit};
+
+/// Shows what the configuration amounts to, and refuses what this machine cannot serve.
+pub(super) fn run(config: &Config, out: Output) -> Done {
+    let limit = descriptor_limit().map_err(|e| system(&e))?;
+    let capacity = Capacity::of(config, limit);
+    let warnings = warnings(config);
+    let listen: Vec<String> = config
+        .sip
+        .listen
+        .iter()
+        .map(|a| format!("udp:{a}"))
+        .collect();
+    let trunks: Vec<&str> = config.trunks.iter().map(|t| t.name.as_str()).collect();
+    let media: Vec<String> = config.media.listen.iter().map(|a| a.to_string()).collect();
+    out.object(&json!({
+        "file": config.file.as_ref().map(|f| f.display().to_string()),
+        "sip": listen,
+        "api": config.api.listen.to_string(),
+        "media": media,
+        "ports": format!("{}-{}", config.media.first_port, config.media.last_port),
+        "trunks": trunks,
+        "store": config.store.path.display().to_string(),
+        "port_pairs": capacity.port_pairs,
+        "calls_by_ports": capacity.calls_by_ports,
+        "descriptor_limit": capacity.descriptor_limit,
+        "descriptors_needed": capacity.descriptors_needed,
+        "calls_by_descriptors": capacity.calls_by_descriptors,
+        "calls": capacity.calls(),
+        "warnings": warnings,
+    }));
+    capacity.check().map_err(|e| {
+        let text = e.to_string();
+        let (message, remedy) = text.split_once("; ").unwrap_or((&text, ""));
+        refusal("too_few_descriptors", message, remedy)
+    })
+}
+
+/// What is allowed, but hardly meant.
+fn warnings(config: &Config) -> Vec<String> {
+    let mut found = Vec::new();
+    if config.trunks.is_empty() {
+        found.push("no trunk is configured: every call is dropped".to_owned());
+    }
+    for trunk in &config.trunks {
+        if trunk.accept_from.is_empty() {
+            found.push(format!(
+                "trunk {} accepts calls from nowhere: it can only take calls",
+                trunk.name
+            ));
+        }
+    }
+    found
+}
