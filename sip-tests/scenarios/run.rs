@@ -55,7 +55,7 @@ struct Known {
 
 /// What stands at the trunk's target during a case.
 enum FarEnd {
-    Plays(Player),
+    Plays(Box<Player>),
     Watched(UdpSocket),
     Nobody,
 }
@@ -122,7 +122,7 @@ impl Stage<'_> {
             self.step(step, server, known).await?;
         }
         let mut far = match says.target {
-            Target::Sipp => FarEnd::Plays(self.start("callee", target, None).await?),
+            Target::Sipp => FarEnd::Plays(Box::new(self.start("callee", target, None).await?)),
             Target::Absent => FarEnd::Nobody,
             Target::Untouched | Target::Silent => FarEnd::Watched(watch(target)?),
         };

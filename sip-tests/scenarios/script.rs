@@ -3,7 +3,7 @@
 use std::net::{SocketAddr, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::process::{Child, Command};
@@ -81,7 +81,7 @@ pub(crate) fn fill(
 /// A UDP port of this address that nobody uses and that was given to nobody else here.
 pub(crate) fn port(ip: &str) -> Result<SocketAddr, String> {
     static GIVEN: Mutex<Vec<u16>> = Mutex::new(Vec::new());
-    let mut given = GIVEN.lock().unwrap();
+    let mut given = GIVEN.lock().unwrap_or_else(PoisonError::into_inner);
     let mut seed = [0_u8; 2];
     getrandom::fill(&mut seed).map_err(|e| e.to_string())?;
     let start = usize::from(u16::from_le_bytes(seed)) % PORTS.len();
