@@ -137,7 +137,8 @@ impl Lengths {
 
 /// One line without its end, and what follows. A lone LF ends a line too.
 fn take_line(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
-    let (line, rest) = split_once(bytes, b'\n')?;
+    let (line, rest) = cut(bytes, memchr::memchr(b'\n', bytes)? + 1);
+    let line = line.strip_suffix(b"\n").unwrap_or(line);
     Some((line.strip_suffix(b"\r").unwrap_or(line), rest))
 }
 

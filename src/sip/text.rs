@@ -29,12 +29,26 @@ pub(super) fn trim_end(mut bytes: &[u8]) -> &[u8] {
 
 /// RFC 3261 §25.1 `token`: at least one character.
 pub(super) fn is_token(bytes: &[u8]) -> bool {
-    !bytes.is_empty() && bytes.iter().all(|b| is_token_char(*b))
+    let is_token_char = |b: &u8| TOKEN.get(usize::from(*b)).is_some_and(|is| *is);
+    !bytes.is_empty() && bytes.iter().all(is_token_char)
 }
 
-fn is_token_char(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"-.!%*_+`'~".contains(&byte)
-}
+/// For each byte, whether a token may hold it. A table, because every header name is checked.
+const TOKEN: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0u8;
+    loop {
+        table[byte as usize] = byte.is_ascii_alphanumeric()
+            || matches!(
+                byte,
+                b'-' | b'.' | b'!' | b'%' | b'*' | b'_' | b'+' | b'`' | b'\'' | b'~'
+            );
+        if byte == u8::MAX {
+            break table;
+        }
+        byte += 1;
+    }
+};
 
 /// At least one byte, and neither white space nor a control character among them.
 pub(super) fn is_solid(bytes: &[u8]) -> bool {
