@@ -34,6 +34,7 @@ pub(super) fn is_token(bytes: &[u8]) -> bool {
 }
 
 /// For each byte, whether a token may hold it. A table, because every header name is checked.
+#[allow(clippy::indexing_slicing, reason = "evaluated while compiling")]
 const TOKEN: [bool; 256] = {
     let mut table = [false; 256];
     let mut byte = 0u8;
