@@ -124,3 +124,50 @@ impl<'de> Deserialize<'de> for Number {
         Number::parse_e164(&text).map_err(serde::de::Error::custom)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_strict_form_is_e164() {
+        use NumberError::*;
+        let table = [
+            ("+919876543210", Ok(919_876_543_210)),
+            ("+1234567", Ok(1_234_567)),
+            ("+123456789012345", Ok(123_456_789_012_345)),
+            ("", Err(Empty)),
+            ("+", Err(Empty)),
+            ("919876543210", Err(NotE164)),
+            ("+91 9876543210", Err(NotE164)),
+            ("++919876543210", Err(NotE164)),
+            ("+91987654321x", Err(NotE164)),
+            ("+\u{669}19876543210", Err(NotE164)),
+            (" +919876543210", Err(NotE164)),
+            ("+123456", Err(TooShort)),
+            ("+1234567890123456", Err(TooLong)),
+            ("+0987654321", Err(NoCountryCode)),
+        ];
+        for (text, digits) in table {
+            assert_eq!(
+                Number::parse_e164(text).map(Number::digits),
+                digits,
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn printing_hides_what_identifies() {
+        let number = Number::parse_e164("+919876543210").unwrap();
+        assert_eq!(
+            format!("{number} {number:?}"),
+            "+91********10 +91********10"
+        );
+        assert_eq!(number.e164(), "+919876543210");
+        let json = serde_json::to_string(&number).unwrap();
+        assert_eq!(json, "\"+919876543210\"");
+        assert_eq!(serde_json::from_str::<Number>(&json).unwrap(), number);
+        assert!(serde_json::from_str::<Number>("\"9876543210\"").is_err());
+    }
+}
