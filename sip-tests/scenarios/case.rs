@@ -15,6 +15,15 @@ pub(crate) const PEOPLE: [(&str, &str); 3] = [
     ("STRANGER", "+917700990011"),
 ];
 
+/// What a case may change in the caller's INVITE, and what stands there otherwise.
+pub(crate) const INVITE: [(&str, &str); 4] = [
+    ("MAX_FORWARDS", "70"),
+    ("CONTENT_TYPE", "application/sdp"),
+    ("FORMATS", "0 8 96"),
+    // Begins with a line break: further header fields.
+    ("MORE", ""),
+];
+
 /// One scenario.
 #[derive(Debug, Clone)]
 pub(crate) struct Case {
@@ -48,6 +57,9 @@ pub(crate) struct Says {
     pub(crate) target: Target,
     /// The final code a refusing callee sends.
     pub(crate) code: Option<u16>,
+    /// What differs in the caller's INVITE: names of [`INVITE`].
+    #[serde(default)]
+    pub(crate) invite: BTreeMap<String, String>,
     /// Media port pairs of the server.
     #[serde(default = "pairs")]
     pub(crate) pairs: u16,
@@ -157,6 +169,10 @@ impl Case {
         let says: Says = toml::from_str(&text).map_err(|e| format!("{name}/case.toml: {e}"))?;
         if says.requirements.is_empty() {
             return Err(format!("{name}/case.toml names no requirement"));
+        }
+        let mut changed = says.invite.keys();
+        if let Some(odd) = changed.find(|k| INVITE.iter().all(|(n, _)| n != k)) {
+            return Err(format!("{name}/case.toml: the INVITE has no {odd}"));
         }
         Ok(Case {
             name: name.into_owned(),

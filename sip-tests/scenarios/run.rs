@@ -10,7 +10,7 @@ use regex::Regex;
 use serde_json::Value;
 use tokio::time::{interval, timeout};
 
-use crate::case::{Case, EXOPHONE, PEOPLE, Step, Target};
+use crate::case::{Case, EXOPHONE, INVITE, PEOPLE, Step, Target};
 use crate::script::{Heard, Player, Script, port};
 
 /// Longest wait for a condition of a case: longer than Timer B (32 s) is never needed.
@@ -184,6 +184,10 @@ impl Stage<'_> {
             ("SID", known.sid.clone()),
             ("ID", known.id.clone()),
         ];
+        values.extend(INVITE.iter().map(|(name, usual)| {
+            let changed = says.invite.get(*name).map(String::as_str);
+            (*name, changed.unwrap_or(usual).to_owned())
+        }));
         values.extend(PEOPLE.iter().map(|(n, number)| (*n, (*number).to_owned())));
         values
     }
