@@ -90,6 +90,9 @@ pub struct PlaneCounters {
     pub pairs_quarantined: u64,
     /// RTP packets passed on from one party to the other.
     pub packets_relayed: u64,
+    /// RTP packets accepted that nobody was to hear: not bridged, held, or our own playout has
+    /// the line.
+    pub packets_withheld: u64,
     /// RTP packets of our own playout.
     pub packets_played: u64,
     /// Packets dropped because they did not come from the signalled address.
