@@ -1,5 +1,5 @@
-//! The row format: prefixed keys in one tree; each value is a version byte, a CRC-32 over key
-//! and body, and the row as JSON.
+//! The row format: prefixed keys in one tree; each value is a version byte, a CRC-32 over key,
+//! version and body, and the row as JSON. Head and checksum stay the same in every version.
 //!
 //! sled checks its pages; the checksum here also catches a row under the wrong key, and tells a
 //! damaged row from one that a later version wrote.
@@ -63,15 +63,15 @@ pub(super) fn decode(key: &[u8], value: &[u8]) -> Result<Row, BadRow> {
         .split_at_checked(HEAD_BYTES)
         .ok_or_else(|| damaged("shorter than its head"))?;
     let (version, crc) = head.split_at(1);
-    if version != [FORMAT] {
-        let found = version.first().copied().unwrap_or(0);
+    let version = version.first().copied().unwrap_or(0);
+    if crc != checksum(key, version, body) {
+        return Err(damaged("its checksum does not match"));
+    }
+    if version != FORMAT {
         return Err(BadRow::Newer {
             key: hex(key),
-            found,
+            found: version,
         });
-    }
-    if crc != checksum(key, body) {
-        return Err(damaged("its checksum does not match"));
     }
     let row = match key.first() {
         _ if key == META_REVISION => read(body).map(Row::Revision),
@@ -89,16 +89,27 @@ fn read<T: DeserializeOwned>(body: &[u8]) -> Option<T> {
 
 fn put<T: serde::Serialize>(key: Vec<u8>, row: &T) -> Write {
     let body = serde_json::to_vec(row).expect("rows are plain structs with string keys");
+    frame(key, FORMAT, &body)
+}
+
+fn frame(key: Vec<u8>, version: u8, body: &[u8]) -> Write {
     let mut value = Vec::with_capacity(HEAD_BYTES + body.len());
-    value.push(FORMAT);
-    value.extend(checksum(&key, &body));
+    value.push(version);
+    value.extend(checksum(&key, version, body));
     value.extend(body);
     Write::Put(key, value)
 }
 
-fn checksum(key: &[u8], body: &[u8]) -> [u8; 4] {
+/// A row as a later version would write it.
+#[cfg(test)]
+pub(super) fn encode_newer(body: &[u8]) -> Write {
+    frame(prefixed(ACCOUNT, &[0; 16]), FORMAT + 1, body)
+}
+
+fn checksum(key: &[u8], version: u8, body: &[u8]) -> [u8; 4] {
     let mut crc = crc32fast::Hasher::new();
     crc.update(key);
+    crc.update(&[version]);
     crc.update(body);
     crc.finalize().to_le_bytes()
 }
@@ -164,7 +175,11 @@ mod tests {
             for bit in 0..8 {
                 let mut bad = value.clone();
                 bad[at] ^= 1 << bit;
-                assert!(decode(&key, &bad).is_err(), "byte {at} bit {bit}");
+                let bad = decode(&key, &bad);
+                assert!(
+                    matches!(bad, Err(BadRow::Damaged { .. })),
+                    "byte {at} bit {bit}"
+                );
             }
             assert!(decode(&key, &value[..at]).is_err(), "cut at {at}");
         }

@@ -201,6 +201,7 @@ impl Store {
         }
         self.import_rows(who, &mut rows, &mut report)?;
         report.complete = reader.complete;
+        report.refused.sort_by_key(|refused| refused.line);
         Ok(report)
     }
 

@@ -22,9 +22,11 @@ mod engine;
 mod export;
 mod exporter;
 mod handle;
+mod high_water;
 mod lookup;
 mod open;
 mod patch;
+mod restore;
 mod rules;
 mod sled;
 mod verify;
@@ -37,7 +39,8 @@ pub use change::{Change, CommittedChange};
 pub use engine::{Engine, EngineError, Write};
 pub use export::{ImportReport, RefusedLine};
 pub use handle::{ChangeHook, Clock, Committed, ImportError, Options, Store};
-pub use open::{OpenError, OpenReport, Restored, verify_folder};
+pub use open::{OpenError, OpenReport, verify_folder};
+pub use restore::Restored;
 pub use sled::SyncStep;
 pub use verify::VerifyReport;
 
@@ -111,3 +114,10 @@ pub enum Error {
     #[error("the store is closed")]
     Closed,
 }
+
+#[cfg(test)]
+mod lookup_tests;
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;

@@ -2,13 +2,13 @@
 //!
 //! ```text
 //! data/lock                      held while the store is open
+//! data/revision                  the last acknowledged change
 //! data/routing/                  the sled folder
 //! data/routing.damaged-MS        one that could not be read, kept
 //! data/export/routing-REV.jsonl  the newest logical exports
 //! ```
 
 use std::fs::{self, File, TryLockError};
-use std::io::BufReader;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -19,22 +19,22 @@ use serde::Serialize;
 
 use super::account::{Account, DEFAULT_ACCOUNT};
 use super::change::Change;
-use super::codec::{self, BadRow};
 use super::directory::MemoryDirectory;
 use super::engine::Engine;
 use super::exporter::{self, Exporter};
 use super::handle::Options;
-use super::sled::{SledEngine, SledOpenError, SyncStep, sync_dir};
+use super::high_water::HighWater;
+use super::restore::{Known, Restored, read, restore};
+use super::sled::{SledEngine, SyncStep, sync_dir};
 use super::verify::{self, Loaded, VerifyReport};
 use super::writer::Writer;
-use super::{Revision, export};
+use super::{Revision, codec};
 use crate::sid::Sid;
 
 const LOCK: &str = "lock";
-const ROUTING: &str = "routing";
+/// The sled folder.
+pub(super) const ROUTING: &str = "routing";
 const EXPORTS: &str = "export";
-/// Rows written at once while an export is restored.
-const RESTORE_ROWS: usize = 1_000;
 
 /// Why a store cannot be opened.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -45,7 +45,7 @@ pub enum OpenError {
     /// It cannot be read and there is no export to restore.
     #[error(
         "the store in {folder} is damaged ({why}) and there is no export to restore; it was left \
-         as it is: put a backup in its place, or move it away to start empty and import a file"
+         where it is: put a backup in its place, or give a new folder and import an export"
     )]
     Damaged {
         /// The sled folder.
@@ -84,19 +84,6 @@ pub struct OpenReport {
     pub restored: Option<Restored>,
 }
 
-/// A store that was damaged, and what took its place.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Restored {
-    /// What could not be read.
-    pub why: String,
-    /// Where the damaged folder is kept; `None` when the folder was gone.
-    pub kept: Option<PathBuf>,
-    /// The export restored.
-    pub export: PathBuf,
-    /// Its revision: changes after it are lost.
-    pub revision: Revision,
-}
-
 /// A store ready to run.
 pub(super) struct Opened {
     pub(super) writer: Writer,
@@ -116,8 +103,7 @@ pub(super) fn open(folder: &Path, options: Options) -> Result<Opened, OpenError>
     fs::create_dir_all(&exports)
         .and_then(|()| exporter::remove_unfinished(&exports))
         .map_err(|e| OpenError::Io(format!("{}: {e}", exports.display())))?;
-    let known = exporter::list(&exports)
-        .map_err(|e| OpenError::Io(format!("{}: {e}", exports.display())))?;
+    let known = Known::find(folder, &exports)?;
     let wall_ms = (options.clock)();
 
     let routing = folder.join(ROUTING);
@@ -129,12 +115,16 @@ pub(super) fn open(folder: &Path, options: Options) -> Result<Opened, OpenError>
             (engine, loaded, Some(restored))
         }
     };
+    let missing = skip_lost(&mut engine, &mut loaded, &known)?;
     let mut random = seeded(options.seed)?;
     let created = !loaded.initialised;
     if loaded.view.default_account().is_none() {
         add_default_account(&mut engine, &mut loaded, &mut random, wall_ms)?;
     }
-    let found = verify::report(&loaded);
+    let mut found = verify::report(&loaded);
+    found
+        .problems
+        .extend(missing.filter(|_| restored.is_none()));
     for bad in found.unreadable.iter().chain(&found.problems) {
         tracing::error!("the store is open, but not sound: {bad}");
     }
@@ -151,7 +141,8 @@ pub(super) fn open(folder: &Path, options: Options) -> Result<Opened, OpenError>
     };
     let directory = Arc::new(MemoryDirectory::default());
     directory.load(loaded.view.clone());
-    let exported = known.first().map_or(0, |(revision, _)| *revision);
+    let high_water = HighWater::start(folder, loaded.view.revision)
+        .map_err(|e| OpenError::Io(format!("{}: {e}", folder.display())))?;
     let writer = Writer {
         engine: Box::new(engine),
         view: loaded.view,
@@ -159,7 +150,8 @@ pub(super) fn open(folder: &Path, options: Options) -> Result<Opened, OpenError>
         clock: options.clock,
         random,
         hook: options.hook,
-        exporter: Exporter::new(exports, options.export_every, exported),
+        exporter: Exporter::new(exports, options.export_every, known.exported()),
+        high_water,
         failed: None,
     };
     Ok(Opened {
@@ -169,8 +161,8 @@ pub(super) fn open(folder: &Path, options: Options) -> Result<Opened, OpenError>
     })
 }
 
-/// Opens a store that must exist, without changing it, and checks it. For a store that no
-/// server holds.
+/// Opens a store that must exist, restores nothing, and checks it. For a store that no server
+/// holds.
 pub fn verify_folder(folder: &Path) -> Result<VerifyReport, OpenError> {
     let routing = folder.join(ROUTING);
     if !routing.exists() {
@@ -181,7 +173,8 @@ pub fn verify_folder(folder: &Path) -> Result<VerifyReport, OpenError> {
     }
     let _lock = lock(folder)?;
     let sync: SyncStep = Arc::new(File::sync_data);
-    match read(&routing, &[], &sync)? {
+    let known = Known::find(folder, &folder.join(EXPORTS))?;
+    match read(&routing, &known, &sync)? {
         Ok((_, loaded)) => Ok(verify::report(&loaded)),
         Err(why) => Err(OpenError::Damaged {
             folder: routing,
@@ -222,107 +215,24 @@ fn lock(folder: &Path) -> Result<Lock, OpenError> {
     }
 }
 
-type Readable = (SledEngine, Loaded);
-
-/// Opens the sled folder and reads all rows. The inner error is damage, in words.
-fn read(
-    routing: &Path,
-    known: &[(Revision, PathBuf)],
-    sync: &SyncStep,
-) -> Result<Result<Readable, String>, OpenError> {
-    let mut engine = match SledEngine::open(routing, sync.clone()) {
-        Ok(engine) => engine,
-        Err(SledOpenError::Locked) => return Err(OpenError::Locked(routing.to_owned())),
-        Err(SledOpenError::Io(why)) => return Err(OpenError::Io(why)),
-        Err(SledOpenError::Damaged(why)) => return Ok(Err(why)),
-    };
-    let loaded = match verify::load(&mut engine) {
-        Ok(loaded) => loaded,
-        Err(error) => return Ok(Err(error.to_string())),
-    };
-    let newer = |bad: &&BadRow| matches!(bad, BadRow::Newer { .. });
-    if let Some(newer) = loaded.unreadable.iter().find(newer) {
-        return Err(OpenError::Newer(newer.to_string()));
+/// Numbers of changes that were acknowledged and are gone are not given out again; says which.
+fn skip_lost(
+    engine: &mut SledEngine,
+    loaded: &mut Loaded,
+    known: &Known,
+) -> Result<Option<String>, OpenError> {
+    let (last, acknowledged) = (loaded.view.revision, known.acknowledged.unwrap_or(0));
+    if last >= acknowledged {
+        return Ok(None);
     }
-    // sled cuts off what it cannot read at the end of its log; the export remembers more then.
-    let exported = known.first().map_or(0, |(revision, _)| *revision);
-    if loaded.view.revision < exported {
-        return Ok(Err(format!(
-            "it ends at change {}, but the newest export holds {exported}",
-            loaded.view.revision
-        )));
-    }
-    Ok(Ok((engine, loaded)))
-}
-
-/// Keeps the damaged folder under a new name and fills a new one from the newest export that is
-/// complete.
-fn restore(
-    routing: &Path,
-    why: String,
-    known: &[(Revision, PathBuf)],
-    sync: &SyncStep,
-    wall_ms: u64,
-) -> Result<(SledEngine, Loaded, Restored), OpenError> {
-    let damaged = |why: &str| OpenError::Damaged {
-        folder: routing.to_owned(),
-        why: why.to_owned(),
-    };
-    let usable = known
-        .iter()
-        .find_map(|(revision, path)| read_export(path).map(|rows| (*revision, path.clone(), rows)));
-    let (revision, path, rows) = usable.ok_or_else(|| damaged(&why))?;
-    let kept = routing.with_file_name(format!("{ROUTING}.damaged-{wall_ms}"));
-    let io = |e: std::io::Error| OpenError::Io(format!("{}: {e}", routing.display()));
-    let kept = match fs::rename(routing, &kept) {
-        Ok(()) => Some(kept),
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => None,
-        Err(e) => return Err(io(e)),
-    };
-    tracing::error!(
-        %why,
-        kept = ?kept,
-        export = ?path,
-        revision,
-        "THE STORE WAS DAMAGED. The newest export is restored; changes after it are lost, among \
-         them deactivations: check the active allocations"
-    );
-    let mut engine = match SledEngine::open(routing, sync.clone()) {
-        Ok(engine) => engine,
-        Err(SledOpenError::Locked) => return Err(OpenError::Locked(routing.to_owned())),
-        Err(SledOpenError::Io(why) | SledOpenError::Damaged(why)) => {
-            return Err(OpenError::Io(why));
-        }
-    };
-    // The revision goes last: without it a restore that was cut off is seen and repeated.
-    let last = rows.len().div_ceil(RESTORE_ROWS);
-    let mut chunks = rows.chunks(RESTORE_ROWS).enumerate();
-    let written = chunks.try_for_each(|(i, chunk)| {
-        let mut writes: Vec<_> = chunk.iter().map(codec::encode).collect();
-        if i + 1 == last {
-            writes.push(codec::encode_revision(revision));
-        }
-        engine.commit(&writes)
-    });
-    written.map_err(|e| OpenError::Io(e.to_string()))?;
-    let loaded = verify::load(&mut engine).map_err(|e| damaged(&e.to_string()))?;
-    let restored = Restored {
-        why,
-        kept,
-        export: path,
-        revision,
-    };
-    Ok((engine, loaded, restored))
-}
-
-/// The rows of an export; `None` when it is not whole.
-fn read_export(path: &Path) -> Option<Vec<Change>> {
-    let mut reader = export::Reader::new(BufReader::new(File::open(path).ok()?));
-    let mut rows = Vec::new();
-    while let Some((_, row)) = reader.next().ok()? {
-        rows.push(row.ok()?);
-    }
-    reader.complete.then_some(rows)
+    engine
+        .commit(&[codec::encode_revision(acknowledged)])
+        .map_err(|e| OpenError::Io(e.to_string()))?;
+    loaded.view.revision = acknowledged;
+    Ok(Some(format!(
+        "changes {} to {acknowledged} were acknowledged and are gone: check the active allocations",
+        last + 1
+    )))
 }
 
 fn add_default_account(

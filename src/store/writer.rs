@@ -19,6 +19,7 @@ use super::directory::MemoryDirectory;
 use super::engine::{Engine, Write};
 use super::exporter::Exporter;
 use super::handle::{ChangeHook, Clock, Committed};
+use super::high_water::HighWater;
 use super::rules::{decide, decide_import};
 use super::verify::{VerifyReport, verify};
 use super::view::View;
@@ -54,6 +55,7 @@ pub(super) struct Writer {
     pub(super) random: ChaCha12Rng,
     pub(super) hook: Option<ChangeHook>,
     pub(super) exporter: Exporter,
+    pub(super) high_water: HighWater,
     /// The failure after which nothing more is written.
     pub(super) failed: Option<Error>,
 }
@@ -198,7 +200,11 @@ impl Writer {
         } = group;
         if self.failed.is_none() && !writes.is_empty() {
             writes.push(codec::encode_revision(self.view.revision));
-            if let Err(error) = self.engine.commit(&writes) {
+            let written = self.engine.commit(&writes);
+            if written.is_ok() {
+                self.high_water.note(self.view.revision);
+            }
+            if let Err(error) = written {
                 tracing::error!(%error, "the store could not write; no further change is taken");
                 self.failed = Some(Error::Disk(format!(
                     "{error}; what the disk holds of the last changes is unknown, so no further \

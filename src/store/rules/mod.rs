@@ -132,3 +132,6 @@ fn account_of(view: &View, given: Option<Sid>) -> Result<Sid, Refusal> {
         }),
     }
 }
+
+#[cfg(test)]
+mod tests;
