@@ -60,13 +60,15 @@ pub(super) struct Writer {
     pub(super) failed: Option<Error>,
 }
 
+/// An answer that waits for the batch; it is told whether the batch is on disk.
+type Answer = Box<dyn FnOnce(Result<(), Error>)>;
+
 /// Requests decided together.
 #[derive(Default)]
 struct Group {
     writes: Vec<Write>,
     changes: Vec<CommittedChange>,
-    /// Told whether the batch is on disk; each holds its own answer.
-    waiting: Vec<Box<dyn FnOnce(Result<(), Error>)>>,
+    waiting: Vec<Answer>,
 }
 
 impl Writer {
