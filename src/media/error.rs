@@ -1,6 +1,6 @@
 //! Why a media plane cannot start.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use crate::rtp::wav;
@@ -21,14 +21,6 @@ pub enum Error {
     Address {
         /// As configured.
         address: IpAddr,
-        /// What the system said.
-        source: std::io::Error,
-    },
-    /// The very first pair cannot be bound for a reason other than its being in use.
-    #[error("cannot bind media port {address}: {source}")]
-    Bind {
-        /// The RTP or RTCP address.
-        address: SocketAddr,
         /// What the system said.
         source: std::io::Error,
     },

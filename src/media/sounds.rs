@@ -16,7 +16,9 @@ use crate::media::{Error, MediaConfig};
 use crate::rtp::tone::Ringback;
 use crate::rtp::{g711, wav};
 
-/// "This number is not active", generated speech, 8 kHz mono.
+/// "This number is not active", generated speech, 8 kHz mono. Made by
+/// `espeak-ng -v en-gb -s 125 --stdout TEXT | sox - -r 8000 -c 1 -b 16 -D not-active.wav
+/// highpass 150 silence 1 0.01 0.5% reverse silence 1 0.01 0.5% reverse pad 0.2 0.25 norm -3`.
 const NOT_ACTIVE: &[u8] = include_bytes!("../../configs/announcements/not-active.wav");
 
 /// Sounds kept in memory beside the default one and ringback.

@@ -1,12 +1,13 @@
 //! Packets through the worker: the relay, playout, RTCP, and silence.
 
-use std::net::UdpSocket;
+use std::net::{SocketAddr, UdpSocket};
 
 use crate::media::leg::{Leg, Playing};
 use crate::media::player::{MAX_PACKET, Tick};
 use crate::media::timers::Due;
 use crate::media::worker::{Pair, Worker};
 use crate::rtp::flow::{self, Reason, Verdict};
+use crate::rtp::rtcp::Moment;
 use crate::switch::media::{MediaEvent, Slot};
 
 /// Free bytes before and behind a packet, for what SRTP adds.
@@ -251,7 +252,7 @@ fn relay(
     from: &mut Pair,
     to: &mut Pair,
     now_us: u64,
-    source: std::net::SocketAddr,
+    source: SocketAddr,
     packet: &mut [u8],
 ) -> Option<Verdict> {
     let (speaker, hearer) = (from.leg.as_deref_mut()?, to.leg.as_deref_mut()?);
@@ -267,12 +268,7 @@ fn relay(
     Some(verdict)
 }
 
-fn send_report(
-    socket: &UdpSocket,
-    leg: &mut Leg,
-    at: crate::rtp::rtcp::Moment,
-    last: bool,
-) -> bool {
+fn send_report(socket: &UdpSocket, leg: &mut Leg, at: Moment, last: bool) -> bool {
     let Some(target) = leg.rtcp_target() else {
         return false;
     };
