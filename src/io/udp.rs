@@ -7,7 +7,7 @@
 
 use std::io;
 use std::io::IoSliceMut;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::os::fd::AsRawFd;
 
 use nix::cmsg_space;
@@ -240,16 +240,10 @@ fn is_network_error(error: &io::Error) -> bool {
 
 fn peer_address(address: &SockaddrStorage) -> Option<SocketAddr> {
     if let Some(v4) = address.as_sockaddr_in() {
-        return Some(SocketAddr::new(
-            IpAddr::V4(Ipv4Addr::from(v4.ip())),
-            v4.port(),
-        ));
+        return Some(SocketAddr::new(IpAddr::V4(v4.ip()), v4.port()));
     }
     let v6 = address.as_sockaddr_in6()?;
-    Some(SocketAddr::new(
-        IpAddr::V6(Ipv6Addr::from(v6.ip())),
-        v6.port(),
-    ))
+    Some(SocketAddr::new(IpAddr::V6(v6.ip()), v6.port()))
 }
 
 #[cfg(test)]
