@@ -37,10 +37,8 @@ pub struct Counters {
     pub strangers: Counter,
     /// Strangers answered with 403.
     pub strangers_rejected: Counter,
-    /// Panics caught in the switch: defects of ours.
+    /// Panics that got out of the switch, beyond those it contained in one call itself.
     pub panics: Counter,
-    /// Media events that had to wait for the shard.
-    pub media_events_waited: Counter,
     ended: [Counter; ENDED.len()],
 }
 

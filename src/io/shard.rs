@@ -23,6 +23,7 @@ use crate::switch::event::{Flow, Input, Now, Output};
 use crate::switch::media::{MediaCommand, MediaEvent};
 use crate::switch::plan::Directory;
 use crate::switch::record::{CallRecord, LiveCall};
+use crate::switch::{self, Switch};
 
 /// Datagrams read from one socket in a turn.
 const DATAGRAMS_PER_TURN: usize = 64;
@@ -35,10 +36,6 @@ const EVENTS_PER_TURN: usize = 256;
 const MAX_UNREACHABLE: usize = 64;
 /// Rest of the timers after a panic, so that one that panics each time cannot take the thread.
 const TIMER_REST_US: u64 = 100_000;
-
-/// Media events that may wait, for each port pair: `Played` for each `Play`, `Silent` for each
-/// `Bridge`, `Closed` once. A pair has at most a handful of each in flight.
-pub const EVENTS_PER_PAIR: usize = 8;
 
 /// The state machine a shard runs. The switch; in tests of the loop, something simpler.
 pub trait Machine {
@@ -53,10 +50,35 @@ pub trait Machine {
     );
     /// When it wants `Input::Timeout`, on the monotonic clock (microseconds).
     fn next_timeout(&self) -> Option<u64>;
-    /// Calls that are up or being set up.
+    /// Calls that are not finished, those included whose legs only linger.
     fn live_calls(&self) -> usize;
-    /// Whether nothing is left to do or to wait for.
-    fn is_idle(&self) -> bool;
+    /// What it counted since the start.
+    fn counters(&self) -> switch::Counters;
+}
+
+impl Machine for Switch {
+    fn handle(
+        &mut self,
+        input: Input<'_>,
+        now: Now,
+        directory: &dyn Directory,
+        admission: &dyn Admission,
+        out: &mut Vec<Output>,
+    ) {
+        Switch::handle(self, input, now, directory, admission, out);
+    }
+
+    fn next_timeout(&self) -> Option<u64> {
+        Switch::next_timeout(self)
+    }
+
+    fn live_calls(&self) -> usize {
+        Switch::live_calls(self)
+    }
+
+    fn counters(&self) -> switch::Counters {
+        Switch::counters(self)
+    }
 }
 
 /// What a shard acts on.
@@ -71,15 +93,21 @@ pub trait World {
     fn live(&self, call: LiveCall);
     /// A call ended.
     fn finished(&self, record: CallRecord);
+    /// Calls that have begun and have no record yet.
+    fn unrecorded(&self) -> usize;
 }
 
 /// What others may know of a shard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Status {
-    /// Calls that are up or being set up.
-    pub live_calls: usize,
-    /// Whether its switch has nothing left to do.
-    pub idle: bool,
+    /// Calls that have begun and have no record yet.
+    pub unrecorded: usize,
+    /// Calls that are not finished; after the record the last answers of a leg may be awaited.
+    pub unfinished: usize,
+    /// Whether new calls are refused.
+    pub draining: bool,
+    /// What its switch counted.
+    pub counters: switch::Counters,
 }
 
 /// What a shard is made of.
@@ -95,8 +123,10 @@ pub struct Parts<M, W> {
     pub door: Door,
     /// The process's clock.
     pub clock: Clock,
-    /// What the media plane reports.
-    pub events: mpsc::Receiver<MediaEvent>,
+    /// What the media plane reports. The channel needs no bound of its own: every event answers
+    /// a command of ours, at most one `Played` a `Play`, one `Silent` a `Bridge` and one `Closed`
+    /// a pair, so no more can wait than a few for each port pair. None is ever lost.
+    pub events: mpsc::UnboundedReceiver<MediaEvent>,
     /// What is asked of it.
     pub wishes: Arc<Wishes>,
     /// Where it tells how it is.
@@ -113,6 +143,7 @@ pub struct Shard<M, W> {
     buffer: Vec<u8>,
     unreachable: VecDeque<SocketAddr>,
     timers_rest_until_us: u64,
+    draining: bool,
 }
 
 impl<M: Machine, W: World> Shard<M, W> {
@@ -124,6 +155,7 @@ impl<M: Machine, W: World> Shard<M, W> {
             buffer: vec![0; MAX_DATAGRAM],
             unreachable: VecDeque::with_capacity(MAX_UNREACHABLE),
             timers_rest_until_us: 0,
+            draining: false,
         }
     }
 
@@ -137,6 +169,7 @@ impl<M: Machine, W: World> Shard<M, W> {
             if asked.stop {
                 return;
             }
+            self.draining |= asked.drain.is_some();
             for command in asked.commands() {
                 found = true;
                 self.handle(Input::Command(command));
@@ -295,10 +328,9 @@ impl<M: Machine, W: World> Shard<M, W> {
                 .machine
                 .handle(input, now, world.directory(), world.admission(), &mut out);
         });
-        if let Err(place) = outcome {
+        if outcome.is_err() {
             self.parts.counters.panics.add();
             self.timers_rest_until_us = now.mono_us.saturating_add(TIMER_REST_US);
-            tracing::error!("a panic at {place} was caught; this is a defect, please report it");
         }
         for output in out.drain(..) {
             self.perform(output);
@@ -362,8 +394,10 @@ impl<M: Machine, W: World> Shard<M, W> {
 
     fn publish(&self) {
         let status = Status {
-            live_calls: self.parts.machine.live_calls(),
-            idle: self.parts.machine.is_idle(),
+            unrecorded: self.parts.world.unrecorded(),
+            unfinished: self.parts.machine.live_calls(),
+            draining: self.draining,
+            counters: self.parts.machine.counters(),
         };
         self.parts.status.send_if_modified(|known| {
             let changed = *known != status;

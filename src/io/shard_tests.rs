@@ -92,8 +92,8 @@ impl Machine for Parrot {
         self.seen.lock().unwrap().len()
     }
 
-    fn is_idle(&self) -> bool {
-        self.timeout.is_none()
+    fn counters(&self) -> switch::Counters {
+        switch::Counters::default()
     }
 }
 
@@ -129,13 +129,16 @@ impl World for Nothing {
     fn media(&self, _: MediaCommand) {}
     fn live(&self, _: LiveCall) {}
     fn finished(&self, _: CallRecord) {}
+    fn unrecorded(&self) -> usize {
+        0
+    }
 }
 
 /// A shard on a loopback port whose only trunk is 127.0.0.1.
 struct Bench {
     address: SocketAddr,
     seen: Arc<Mutex<Vec<String>>>,
-    events: mpsc::Sender<MediaEvent>,
+    events: mpsc::UnboundedSender<MediaEvent>,
     wishes: Arc<Wishes>,
     status: watch::Receiver<Status>,
     counters: Arc<Counters>,
@@ -152,7 +155,7 @@ impl Bench {
         let seen: Arc<Mutex<Vec<String>>> = Arc::default();
         let counters: Arc<Counters> = Arc::default();
         let wishes: Arc<Wishes> = Arc::default();
-        let (events, receiver) = mpsc::channel(8);
+        let (events, receiver) = mpsc::unbounded_channel();
         let (status, watched) = watch::channel(Status::default());
         let shard = Shard::new(Parts {
             machine: Parrot {
@@ -188,7 +191,7 @@ impl Bench {
 
     /// What the machine has seen, once it is this many things.
     async fn seen(&mut self, count: usize) -> Vec<String> {
-        let wait = self.status.wait_for(|s| s.live_calls >= count);
+        let wait = self.status.wait_for(|s| s.unfinished >= count);
         tokio::time::timeout(PATIENCE, wait)
             .await
             .expect("the machine saw less")
@@ -280,7 +283,7 @@ async fn a_dead_trunk_target_is_reported_at_once() {
 async fn media_events_and_wishes_reach_the_machine() {
     let mut bench = Bench::start();
     let event = MediaEvent::Silent { slot: 4 };
-    bench.events.send(event.clone()).await.unwrap();
+    bench.events.send(event.clone()).unwrap();
     assert_eq!(bench.seen(1).await, [format!("{event:?}")]);
     let call = Sid::new(1, 2);
     bench.wishes.hangup(call);
