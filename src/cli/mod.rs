@@ -16,6 +16,7 @@ mod import;
 mod offline;
 mod output;
 mod report;
+pub mod serve;
 mod store;
 mod trunk;
 
@@ -52,6 +53,8 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Run the server until SIGTERM or SIGINT
+    Serve,
     /// Show masking at work on this machine: needs nothing, ends within 20 seconds
     Demo(demo::DemoArgs),
     /// Check the configuration and show how many calls it can carry
@@ -126,6 +129,7 @@ fn configured(command: Command, file: Option<&Path>, out: Output) -> Done {
     let config = Config::load(file).map_err(|e| bad_config(&e))?;
     match command {
         Command::Check => check::run(&config, out),
+        Command::Serve => serve::run(config),
         command => {
             crate::telemetry::start(config.log.level.min(LogLevel::Warn));
             let runtime = tokio::runtime::Builder::new_current_thread()
@@ -149,7 +153,7 @@ async fn administer(command: Command, config: &Config, out: Output) -> Done {
         Command::Trunk(command) => trunk::run(command, &client, out).await,
         Command::Store(command) => store::run(command, &client, out).await,
         // `run` and `configured` have taken these.
-        Command::Demo(_) | Command::Check | Command::Completions { .. } => Ok(()),
+        Command::Serve | Command::Demo(_) | Command::Check | Command::Completions { .. } => Ok(()),
     };
     done.and(client.close())
 }

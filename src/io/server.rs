@@ -104,12 +104,10 @@ impl Server {
 
         let mut bound = Vec::with_capacity(config.sip.listen.len());
         for address in &config.sip.listen {
-            bound.push(
-                Bound::bind(*address).map_err(|error| ServeError::Listen {
-                    what: format!("udp:{address}"),
-                    error,
-                })?,
-            );
+            bound.push(Bound::bind(*address).map_err(|error| ServeError::Listen {
+                what: format!("udp:{address}"),
+                error,
+            })?);
         }
         let sip: Vec<SocketAddr> = bound.iter().map(Bound::local).collect();
         if config.trunks.is_empty() {

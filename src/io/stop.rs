@@ -14,11 +14,29 @@ use crate::io::shard::Status;
 /// Retry-After of the 503 to new calls, in seconds: another process usually takes over sooner,
 /// and carriers take a trunk out of service for longer than they are told.
 pub const RETRY_AFTER_SECS: u32 = 10;
-/// How long ended calls may take to become records: the media plane reports, BYEs are answered.
-pub const ENDING: Duration = Duration::from_secs(5);
-/// How long the last answers of a leg are awaited once all records are there. Timer F would take
-/// 32 s; what has not come after a few retransmissions will not matter to anyone.
-pub const LINGERING: Duration = Duration::from_secs(2);
+
+/// How long each step may take.
+#[derive(Debug, Clone, Copy)]
+pub struct Patience {
+    /// For the calls that are up to end by themselves.
+    pub drain: Duration,
+    /// For ended calls to become records: the media plane reports, BYEs are answered.
+    pub ending: Duration,
+    /// For the last answers of a leg once all records are there. Timer F would take 32 s; what
+    /// has not come after a few retransmissions will not matter to anyone.
+    pub lingering: Duration,
+}
+
+impl Patience {
+    /// The usual one for this deadline.
+    pub fn with_drain(drain: Duration) -> Patience {
+        Patience {
+            drain,
+            ending: Duration::from_secs(5),
+            lingering: Duration::from_secs(2),
+        }
+    }
+}
 
 /// How a server came to its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,21 +56,21 @@ pub enum Stopped {
 pub async fn stop(
     wishes: &Arc<Wishes>,
     status: &mut watch::Receiver<Status>,
-    drain: Duration,
+    patience: Patience,
     signals: &mut mpsc::Receiver<()>,
 ) -> Stopped {
     wishes.drain(RETRY_AFTER_SECS);
     let calm = |s: &Status| s.draining && s.unrecorded == 0;
     let mut ended_by_us = false;
-    let mut patient = wait(status, calm, drain, signals).await;
+    let mut unhurried = wait(status, calm, patience.drain, signals).await;
     if !calm(&status.borrow()) {
         ended_by_us = true;
         tracing::info!("{} calls are still up and end now", unrecorded(status));
         wishes.end_all();
-        patient = wait(status, calm, ENDING, signals).await;
+        unhurried = wait(status, calm, patience.ending, signals).await;
     }
-    if patient && unrecorded(status) == 0 {
-        wait(status, |s| s.unfinished == 0, LINGERING, signals).await;
+    if unhurried && unrecorded(status) == 0 {
+        wait(status, |s| s.unfinished == 0, patience.lingering, signals).await;
     }
     match unrecorded(status) {
         0 if ended_by_us => Stopped::Ended,
@@ -85,7 +103,7 @@ mod tests {
     use super::*;
     use crate::switch::event::Command;
 
-    /// Plays the shard: performs wishes by rules on a table of calls, on a paused clock.
+    /// Plays the shard: performs wishes by rules on a number of calls.
     struct Play {
         wishes: Arc<Wishes>,
         told: watch::Sender<Status>,
@@ -127,74 +145,80 @@ mod tests {
         }
     }
 
-    const DRAIN: Duration = Duration::from_secs(60);
+    /// Far longer than any test: a step that takes it has failed.
+    const FOREVER: Duration = Duration::from_secs(3600);
+    /// Only a failing test waits for it.
+    const LIMIT: Duration = Duration::from_secs(20);
 
-    #[tokio::test(start_paused = true)]
-    async fn without_calls_it_stops_at_once() {
-        let (wishes, mut status, play) = Play::start(0, true);
-        tokio::spawn(play.act());
-        let (_signal, mut signals) = mpsc::channel(4);
-        let began = tokio::time::Instant::now();
-        let stopped = stop(&wishes, &mut status, DRAIN, &mut signals).await;
-        assert_eq!((stopped, began.elapsed()), (Stopped::Drained, Duration::ZERO));
+    fn patience(drain: Duration, ending: Duration) -> Patience {
+        Patience {
+            drain,
+            ending,
+            lingering: FOREVER,
+        }
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn live_calls_go_on_until_they_end() {
-        let (wishes, mut status, play) = Play::start(3, true);
-        let told = play.told.clone();
-        tokio::spawn(play.act());
-        tokio::spawn(async move {
-            tokio::time::sleep(Duration::from_secs(20)).await;
-            told.send_modify(|s| s.unrecorded = 0);
-            tokio::time::sleep(Duration::from_secs(1)).await;
-            told.send_modify(|s| s.unfinished = 0);
-        });
-        let (_signal, mut signals) = mpsc::channel(4);
-        let began = tokio::time::Instant::now();
-        let stopped = stop(&wishes, &mut status, DRAIN, &mut signals).await;
-        assert_eq!(stopped, Stopped::Drained);
-        assert_eq!(began.elapsed(), Duration::from_secs(21));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn at_the_deadline_calls_are_ended() {
-        let (wishes, mut status, play) = Play::start(3, true);
-        tokio::spawn(play.act());
-        let (_signal, mut signals) = mpsc::channel(4);
-        let began = tokio::time::Instant::now();
-        let stopped = stop(&wishes, &mut status, DRAIN, &mut signals).await;
-        assert_eq!((stopped, began.elapsed()), (Stopped::Ended, DRAIN));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_second_signal_ends_calls_at_once_and_a_third_gives_up() {
-        let (wishes, mut status, play) = Play::start(3, true);
+    async fn stopped(
+        (wishes, mut status, play): (Arc<Wishes>, watch::Receiver<Status>, Play),
+        patience: Patience,
+        signals_sent: usize,
+    ) -> Stopped {
         tokio::spawn(play.act());
         let (signal, mut signals) = mpsc::channel(4);
-        signal.send(()).await.unwrap();
-        let began = tokio::time::Instant::now();
-        let stopped = stop(&wishes, &mut status, DRAIN, &mut signals).await;
-        assert_eq!((stopped, began.elapsed()), (Stopped::Ended, Duration::ZERO));
-
-        let (wishes, mut status, play) = Play::start(3, false);
-        tokio::spawn(play.act());
-        signal.send(()).await.unwrap();
-        signal.send(()).await.unwrap();
-        let began = tokio::time::Instant::now();
-        let stopped = stop(&wishes, &mut status, DRAIN, &mut signals).await;
-        assert_eq!(stopped, Stopped::GivenUp { calls: 3 });
-        assert_eq!(began.elapsed(), Duration::ZERO);
+        for _ in 0..signals_sent {
+            signal.send(()).await.unwrap();
+        }
+        let stopping = stop(&wishes, &mut status, patience, &mut signals);
+        timeout(LIMIT, stopping).await.expect("it did not stop")
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn calls_that_will_not_end_hold_it_up_for_seconds_only() {
-        let (wishes, mut status, play) = Play::start(2, false);
-        tokio::spawn(play.act());
-        let (_signal, mut signals) = mpsc::channel(4);
-        let began = tokio::time::Instant::now();
-        let stopped = stop(&wishes, &mut status, DRAIN, &mut signals).await;
+    #[tokio::test]
+    async fn without_calls_it_stops_at_once() {
+        let play = Play::start(0, true);
+        let stopped = stopped(play, patience(FOREVER, FOREVER), 0).await;
+        assert_eq!(stopped, Stopped::Drained);
+    }
+
+    #[tokio::test]
+    async fn live_calls_go_on_until_they_end_and_the_last_answers_are_awaited() {
+        let play = Play::start(3, true);
+        let mut watched = play.1.clone();
+        let told = play.2.told.clone();
+        tokio::spawn(async move {
+            watched.wait_for(|s| s.draining).await.unwrap();
+            told.send_modify(|s| s.unrecorded = 0);
+            tokio::task::yield_now().await;
+            told.send_modify(|s| s.unfinished = 0);
+        });
+        let stopped = stopped(play, patience(FOREVER, Duration::ZERO), 0).await;
+        assert_eq!(stopped, Stopped::Drained);
+    }
+
+    #[tokio::test]
+    async fn at_the_deadline_calls_are_ended() {
+        let drain = Duration::from_millis(50);
+        let began = std::time::Instant::now();
+        let stopped = stopped(Play::start(3, true), patience(drain, FOREVER), 0).await;
+        assert_eq!(stopped, Stopped::Ended);
+        assert!(began.elapsed() >= drain);
+    }
+
+    #[tokio::test]
+    async fn a_second_signal_ends_calls_at_once() {
+        let stopped = stopped(Play::start(3, true), patience(FOREVER, FOREVER), 1).await;
+        assert_eq!(stopped, Stopped::Ended);
+    }
+
+    #[tokio::test]
+    async fn a_third_signal_gives_up() {
+        let stopped = stopped(Play::start(3, false), patience(FOREVER, FOREVER), 2).await;
+        assert_eq!(stopped, Stopped::GivenUp { calls: 3 });
+    }
+
+    #[tokio::test]
+    async fn calls_that_will_not_end_hold_it_up_for_a_while_only() {
+        let short = Duration::from_millis(20);
+        let stopped = stopped(Play::start(2, false), patience(short, short), 0).await;
         assert_eq!(stopped, Stopped::GivenUp { calls: 2 });
-        assert_eq!(began.elapsed(), DRAIN + ENDING);
     }
 }

@@ -53,10 +53,7 @@ pub async fn resolve(
     Ok(trunks)
 }
 
-async fn reachable(
-    endpoint: &Endpoint,
-    sockets: &[SocketAddr],
-) -> Result<Vec<SocketAddr>, String> {
+async fn reachable(endpoint: &Endpoint, sockets: &[SocketAddr]) -> Result<Vec<SocketAddr>, String> {
     let found = addresses(endpoint).await?;
     let mut seen = BTreeSet::new();
     let usable: Vec<SocketAddr> = found
