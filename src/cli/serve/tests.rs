@@ -1,26 +1,25 @@
 //! The whole server in this process, on loopback ports of its own.
 
 use std::net::UdpSocket;
+use std::path::Path;
 use std::time::Duration;
 
 use super::*;
+use crate::number::Number;
+use crate::phone::{self, Carrier, Profile};
+use crate::store::Request;
+use crate::store::allocation::NewAllocation;
+use crate::store::call_log::{CallFilter, CallLog};
+use crate::store::exophone::NewExoPhone;
+use crate::switch::record::{Cause, EndedBy, Status};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// The configuration of a server whose one trunk is `carrier`.
-fn config(folder: &std::path::Path, carrier: SocketAddr) -> Config {
-    // Ports nobody has now; the plane passes over those that are taken meanwhile.
-    let probe = UdpSocket::bind("127.0.0.1:0").unwrap();
-    let first = (probe.local_addr().unwrap().port().min(60_000)) & !1;
-    let text = format!(
-        "[sip]\nlisten = [\"udp:127.0.0.1:0\"]\n\
-         [[trunk]]\nname = \"carrier\"\ntargets = [\"udp:{carrier}\"]\n\
-         accept_from = [\"127.0.0.1\"]\n\
-         [media]\nlisten = [\"127.0.0.1\"]\nports = \"{first}-{}\"\n\
-         [store]\npath = \"data\"\n[api]\nlisten = \"127.0.0.1:0\"\n",
-        first + 39
-    );
+fn config(folder: &Path, carrier: SocketAddr) -> Config {
+    let table = phone::server::config(carrier, 20).unwrap();
+    let text = toml::to_string(&table).unwrap();
     Config::parse(&text, Some(&folder.join("callmask.toml"))).unwrap()
 }
 
@@ -126,4 +125,74 @@ async fn what_cannot_be_opened_is_named() {
     let (signal, mut signals) = mpsc::channel(MAX_SIGNALS);
     signal.send(()).await.unwrap();
     running.run(&mut signals).await.unwrap();
+}
+
+const EXOPHONE: &str = "+914412345678";
+const CUSTOMER: &str = "+919876543210";
+const AGENT: &str = "+919811112222";
+
+async fn allocate(running: &Running) {
+    let number = |text| Number::parse_e164(text).unwrap();
+    let exophone: NewExoPhone =
+        serde_json::from_value(serde_json::json!({ "number": EXOPHONE })).unwrap();
+    let allocation: NewAllocation = serde_json::from_value(serde_json::json!({
+        "exophone": EXOPHONE, "customer": [CUSTOMER], "agent": [AGENT]
+    }))
+    .unwrap();
+    assert_eq!(allocation.exophone, number(EXOPHONE));
+    for request in [Request::AddExoPhone(exophone), Request::Create(allocation)] {
+        running.server.store.submit(request).await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_second_signal_ends_live_calls_and_each_has_its_record() {
+    let folder = tempfile::tempdir().unwrap();
+    let carrier = Carrier::bind([127, 0, 0, 1].into()).unwrap();
+    let config = config(folder.path(), carrier.local());
+    let running = Running::start(&config).await.unwrap();
+    allocate(&running).await;
+    let sip = running.server.sip[0];
+    let customer = carrier.phone(CUSTOMER, Profile::default());
+    let agent = carrier.phone(AGENT, Profile::default());
+    let out = customer.place(sip, EXOPHONE).unwrap();
+    let inc = agent.next_call(PATIENCE).await.unwrap();
+    out.answered().await.unwrap();
+    inc.answered().await.unwrap();
+
+    let mut status = running.server.status.clone();
+    let api = running.api;
+    let (signal, mut signals) = mpsc::channel(MAX_SIGNALS);
+    signal.send(()).await.unwrap();
+    let stopping = tokio::spawn(async move { running.run(&mut signals).await });
+    tokio::time::timeout(PATIENCE, status.wait_for(|s| s.draining))
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(status.borrow().unrecorded, 1);
+    assert!(get(api, "/readyz").await.starts_with("HTTP/1.1 503"));
+    let late = customer.place(sip, EXOPHONE).unwrap();
+    assert_eq!(late.final_code(PATIENCE).await.unwrap(), 503);
+    assert!(!out.view().ended && !stopping.is_finished());
+
+    signal.send(()).await.unwrap();
+    out.ended(PATIENCE).await.unwrap();
+    inc.ended(PATIENCE).await.unwrap();
+    tokio::time::timeout(PATIENCE, stopping)
+        .await
+        .expect("it did not stop")
+        .unwrap()
+        .unwrap();
+
+    let (log, interrupted) = CallLog::open(&config.call_log(), 1).unwrap();
+    assert_eq!(interrupted, 0);
+    let records = log.list(&CallFilter::default()).unwrap();
+    let [record] = records.as_slice() else {
+        panic!("{records:?}")
+    };
+    assert_eq!(
+        (record.cause, record.ended_by, record.call.status),
+        (Cause::Shutdown, EndedBy::System, Status::Completed)
+    );
+    log.close().unwrap();
 }
