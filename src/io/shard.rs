@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use tokio::sync::{mpsc, watch};
 
+use crate::io::bucket::Bucket;
 use crate::io::calls::Wishes;
 use crate::io::clock::Clock;
 use crate::io::contain::contain;
@@ -36,6 +37,9 @@ const EVENTS_PER_TURN: usize = 256;
 const MAX_UNREACHABLE: usize = 64;
 /// Rest of the timers after a panic, so that one that panics each time cannot take the thread.
 const TIMER_REST_US: u64 = 100_000;
+
+/// Lines a second about a network that does not do what it should: peers can cause them.
+const TROUBLE_LINES_PER_SEC: u32 = 1;
 
 /// The state machine a shard runs. The switch; in tests of the loop, something simpler.
 pub trait Machine {
@@ -144,6 +148,7 @@ pub struct Shard<M, W> {
     unreachable: VecDeque<SocketAddr>,
     timers_rest_until_us: u64,
     draining: bool,
+    trouble: Bucket,
 }
 
 impl<M: Machine, W: World> Shard<M, W> {
@@ -156,6 +161,7 @@ impl<M: Machine, W: World> Shard<M, W> {
             unreachable: VecDeque::with_capacity(MAX_UNREACHABLE),
             timers_rest_until_us: 0,
             draining: false,
+            trouble: Bucket::per_sec(TROUBLE_LINES_PER_SEC),
         }
     }
 
@@ -201,7 +207,7 @@ impl<M: Machine, W: World> Shard<M, W> {
                     }
                     Ok(Received::Empty) => break,
                     Err(error) => {
-                        tracing::error!("cannot read from udp:{local}: {error}");
+                        self.tell(format_args!("cannot read from udp:{local}: {error}"));
                         break;
                     }
                 }
@@ -226,10 +232,10 @@ impl<M: Machine, W: World> Shard<M, W> {
                 Ok(Undeliverable::Other) => found = true,
                 Ok(Undeliverable::Empty) => break,
                 Err(error) => {
-                    tracing::error!(
-                        "cannot read the error queue of udp:{}: {error}",
-                        endpoint.local()
-                    );
+                    let local = endpoint.local();
+                    self.tell(format_args!(
+                        "cannot read the error queue of udp:{local}: {error}"
+                    ));
                     break;
                 }
             }
@@ -273,6 +279,7 @@ impl<M: Machine, W: World> Shard<M, W> {
             };
             found = true;
             self.parts.counters.sip_undeliverable.add();
+            self.tell(format_args!("udp:{remote} cannot be reached"));
             self.handle(Input::Undeliverable {
                 remote,
                 transport: Transport::Udp,
@@ -359,11 +366,10 @@ impl<M: Machine, W: World> Shard<M, W> {
             .find(|e| e.local() == flow.local && flow.transport == Transport::Udp);
         let Some(endpoint) = endpoint else {
             counters.sip_refused.add();
-            tracing::error!(
+            self.tell(format_args!(
                 "no {} socket on {} to send from",
-                flow.transport,
-                flow.local
-            );
+                flow.transport, flow.local
+            ));
             return;
         };
         trace_message("sent to", flow.remote, bytes);
@@ -373,12 +379,19 @@ impl<M: Machine, W: World> Shard<M, W> {
             Sent::Unreachable => self.note_unreachable(flow.remote),
             Sent::Refused(errno) => {
                 counters.sip_refused.add();
-                tracing::warn!(
+                self.tell(format_args!(
                     "{} bytes to udp:{} were refused: {errno}",
                     bytes.len(),
                     flow.remote
-                );
+                ));
             }
+        }
+    }
+
+    /// Logs trouble with the network, as often as that may be; the counters miss nothing.
+    fn tell(&self, what: std::fmt::Arguments<'_>) {
+        if self.trouble.take(self.parts.clock.mono_us()) {
+            tracing::warn!("{what}");
         }
     }
 
