@@ -271,6 +271,19 @@ impl Server {
         kill(Pid::from_raw(pid), Signal::SIGTERM).map_err(|e| Error::Socket(e.into()))
     }
 
+    /// Its process id, while it runs.
+    pub fn pid(&self) -> Option<u32> {
+        self.child.id()
+    }
+
+    /// Ends it with SIGKILL, as a crash would.
+    ///
+    /// # Errors
+    /// When it cannot be waited for.
+    pub async fn kill(&mut self) -> Result<(), Error> {
+        Ok(self.child.kill().await?)
+    }
+
     /// Waits for the process to end by itself, and kills it when it does not.
     ///
     /// # Errors
