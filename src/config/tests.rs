@@ -409,3 +409,69 @@ fn keys_are_listed_once() {
     }
     assert_eq!(keys.len(), 28, "{keys:?}");
 }
+
+fn shipped(name: &str) -> (PathBuf, String) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("configs")
+        .join(name);
+    let text = std::fs::read_to_string(&path).unwrap();
+    (path, text)
+}
+
+#[test]
+fn the_shipped_files_are_sound() {
+    for name in ["callmask.toml", "dev.toml"] {
+        let (path, text) = shipped(name);
+        let config = Config::parse(&text, Some(&path)).unwrap();
+        assert_eq!(config.trunks.len(), 1, "{name}");
+    }
+}
+
+/// The annotated file shows each key, set or commented out; what it shows commented out is
+/// accepted too.
+#[test]
+fn the_annotated_file_shows_every_key() {
+    let (path, text) = shipped("callmask.toml");
+    let mut section = String::new();
+    let mut shown = Vec::new();
+    let mut uncommented = String::new();
+    for line in text.lines() {
+        let bare = line.strip_prefix("# ").unwrap_or(line);
+        let key = bare.split_once(" = ").map(|(key, _)| key);
+        let is_key = |k: &&str| k.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
+        if line.starts_with('[') {
+            section = line.trim_matches(['[', ']']).to_owned();
+        } else if let Some(key) = key.filter(is_key) {
+            shown.push(format!("{section}.{key}"));
+            uncommented += bare;
+        }
+        if !line.starts_with('#') {
+            uncommented += if key.is_some() { "" } else { line };
+        }
+        uncommented.push('\n');
+    }
+    let mut wanted = Config::keys();
+    wanted.sort();
+    shown.sort();
+    assert_eq!(shown, wanted);
+    Config::parse(&uncommented, Some(&path)).unwrap();
+}
+
+#[test]
+fn the_annotated_file_names_the_true_defaults() {
+    let (_, text) = shipped("callmask.toml");
+    let annotated = Config::parse(&text, None).unwrap();
+    let trunk = &annotated.trunks[0];
+    let plain = Config::parse(TRUNK, None).unwrap();
+    assert_eq!(trunk.identity_order, plain.trunks[0].identity_order);
+    assert_eq!(trunk.max_calls, plain.trunks[0].max_calls);
+    assert_eq!(annotated.calls, plain.calls);
+    assert_eq!(annotated.announcement, plain.announcement);
+    assert_eq!(annotated.log, plain.log);
+    assert_eq!(annotated.api, plain.api);
+    assert_eq!(annotated.media.quarantine_ms, plain.media.quarantine_ms);
+    assert_eq!(
+        annotated.media.media_timeout_secs,
+        plain.media.media_timeout_secs
+    );
+}
