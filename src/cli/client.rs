@@ -24,7 +24,7 @@ use crate::io::admin_socket;
 use crate::store::Refusal;
 
 /// How long a store that somebody else holds is waited for.
-const LOCK_PATIENCE: Duration = Duration::from_secs(5);
+const LOCK_PATIENCE: Duration = Duration::from_secs(3);
 /// How often it is looked at.
 const LOCK_POLL: Duration = Duration::from_millis(50);
 
