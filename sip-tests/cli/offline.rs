@@ -235,6 +235,37 @@ fn an_exophone_is_added_changed_and_removed() {
 }
 
 #[test]
+fn an_exophones_announcement_lies_beside_the_configuration() {
+    let home = Home::new();
+    let own = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/configs/announcements/not-active.wav"
+    );
+    std::fs::create_dir(home.path("sounds")).unwrap();
+    std::fs::copy(own, home.path("sounds/closed.wav")).unwrap();
+    let name = "sounds/closed.wav";
+    let made = home.json(&["exophone", "add", EXOPHONE, "--announcement", name]);
+    assert_eq!(made["announcement"], name);
+    let now = home.json(&["exophone", "set", EXOPHONE, "--announcement", ""]);
+    assert_eq!(now["announcement"], Value::Null);
+    for bad in [
+        own,
+        "sounds",
+        "callmask.toml",
+        "sounds/../sounds/closed.wav",
+    ] {
+        let error = home.refused(&["exophone", "set", EXOPHONE, "--announcement", bad]);
+        assert_eq!(error["code"], "announcement_file", "{bad}");
+    }
+    let text = std::fs::read_to_string(home.path("callmask.toml")).unwrap();
+    home.write(
+        "callmask.toml",
+        &format!("{text}[announcement]\nfile = \"callmask.toml\"\n"),
+    );
+    assert_eq!(home.refused(&["check"])["code"], "announcement_file");
+}
+
+#[test]
 fn imports_make_the_good_rows_and_name_the_bad_ones() {
     let home = Home::new();
     let file = home.write(
@@ -395,6 +426,18 @@ fn check_shows_the_capacity_and_refuses_what_cannot_be_served() {
     assert_eq!(limited.status.code(), Some(1), "{said}");
     for figure in ["too_few_descriptors", "65024", "2000"] {
         assert!(said.contains(figure), "{said}");
+    }
+}
+
+#[test]
+fn only_the_owner_may_read_what_holds_numbers() {
+    use std::os::unix::fs::PermissionsExt;
+    let home = Home::with_exophone();
+    let file = home.path("backup.jsonl");
+    home.ok(&["store", "export", file.to_str().unwrap()]);
+    for path in [file, home.path("data"), home.path("data/calls.sqlite")] {
+        let mode = std::fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o077, 0, "{} has mode {mode:o}", path.display());
     }
 }
 

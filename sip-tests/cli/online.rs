@@ -266,6 +266,17 @@ fn a_store_that_somebody_holds_is_told_clearly() {
 }
 
 #[test]
+fn an_import_may_be_longer_than_any_other_request() {
+    let home = Home::new();
+    let server = Server::start(&home.path("callmask.toml"));
+    let line = format!("{{\"note\":\"{}\"}}\n", "x".repeat(1_000));
+    let said = home.run_with(&["store", "import", "-", "--json"], &line.repeat(6_000));
+    let report: Value = serde_json::from_str(&said.out).unwrap();
+    assert_eq!((said.code, &report["refused_count"]), (1, &json!(6_000)));
+    drop(server);
+}
+
+#[test]
 fn a_long_path_is_no_obstacle() {
     let home = Home::new();
     let deep = "d".repeat(120);

@@ -8,6 +8,7 @@ mod refuse;
 pub mod report_shape;
 mod serve;
 pub mod shape;
+mod sound;
 mod stream;
 mod time;
 
@@ -15,5 +16,6 @@ pub use admin::State;
 pub use monitor::{Calls, Metric, MetricKind, Monitor, Offline};
 pub use refuse::{ErrorBody, refusal};
 pub use serve::{serve_tcp, serve_unix};
+pub use sound::check_file as check_sound;
 pub use stream::{PieceReader, PieceWriter, reader as piece_reader, writer as piece_writer};
 pub use time::{NotATime, Time};

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::output::Output;
 use super::{Done, system};
-use crate::api::refusal;
+use crate::api::{check_sound, refusal};
 use crate::config::Config;
 use crate::config::capacity::{Capacity, descriptor_limit};
 
@@ -12,6 +12,16 @@ use crate::config::capacity::{Capacity, descriptor_limit};
 pub(super) fn run(config: &Config, out: Output) -> Done {
     let limit = descriptor_limit().map_err(|e| system(&e))?;
     let capacity = Capacity::of(config, limit);
+    if let Some(file) = &config.announcement.file {
+        check_sound(file).map_err(|why| {
+            let message = format!("[announcement] file: {why}");
+            refusal(
+                "announcement_file",
+                message,
+                "name a WAV file of 8 kHz, mono, 16 bit",
+            )
+        })?;
+    }
     let warnings = warnings(config);
     let listen: Vec<String> = config
         .sip

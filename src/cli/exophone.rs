@@ -9,9 +9,7 @@ use serde_json::{Map, Value, json};
 use super::client::{Client, Query, escape};
 use super::output::{Output, cell, limit, word};
 use super::{Done, import};
-use crate::api::refusal;
 use crate::api::shape::{AddExoPhone, ExoPhoneShape};
-use crate::store::Refusal;
 use crate::store::exophone::Sharing;
 
 #[derive(Debug, Subcommand)]
@@ -64,9 +62,9 @@ pub(super) struct Add {
     /// How allocations share it
     #[arg(long, value_enum, default_value = "exclusive")]
     sharing: SharingWord,
-    /// Its own announcement: a WAV file
+    /// Its own announcement: a WAV file, named from the configuration file's folder
     #[arg(long, value_name = "FILE")]
-    announcement: Option<PathBuf>,
+    announcement: Option<String>,
     /// Whether calls are recorded unless the allocation says otherwise
     #[arg(long, value_enum, default_value = "off")]
     record: Switch,
@@ -111,7 +109,7 @@ pub(super) struct Changes {
     sharing: Option<SharingWord>,
     /// Its own announcement; an empty text returns to the configured one
     #[arg(long, value_name = "FILE")]
-    announcement: Option<PathBuf>,
+    announcement: Option<String>,
     /// Whether calls are recorded unless the allocation says otherwise
     #[arg(long, value_enum)]
     record: Option<Switch>,
@@ -161,7 +159,7 @@ pub(super) async fn run(command: Command, client: &Client, out: Output) -> Done 
                 region: add.region,
                 max_calls: add.max_calls,
                 sharing: add.sharing.into(),
-                announcement: add.announcement.map(|p| announcement(&p)).transpose()?,
+                announcement: add.announcement,
                 record: add.record == Switch::On,
             };
             let made: ExoPhoneShape = client.send(Method::POST, "exophones", &body).await?;
@@ -198,7 +196,7 @@ pub(super) async fn run(command: Command, client: &Client, out: Output) -> Done 
             out.object(&found);
         }
         Command::Set(set) => {
-            let body = set.changes.body()?;
+            let body = set.changes.body();
             let now: ExoPhoneShape = client
                 .send(Method::PATCH, &path(&set.number), &body)
                 .await?;
@@ -221,25 +219,18 @@ pub(super) async fn run(command: Command, client: &Client, out: Output) -> Done 
 
 impl Changes {
     /// The patch: absent leaves, `null` clears.
-    fn body(self) -> Result<Value, Refusal> {
+    fn body(self) -> Value {
         let mut body = Map::new();
         let texts = [
             ("trunk", self.trunk),
             ("pool", self.pool),
             ("region", self.region),
+            ("announcement", self.announcement),
         ];
         for (name, text) in texts {
             if let Some(text) = text {
                 body.insert(name.into(), text_or_null(text));
             }
-        }
-        if let Some(file) = self.announcement {
-            let value = if file.as_os_str().is_empty() {
-                Value::Null
-            } else {
-                announcement(&file)?.into()
-            };
-            body.insert("announcement".into(), value);
         }
         if let Some(max_calls) = self.max_calls {
             body.insert("max_calls".into(), max_calls.into());
@@ -250,7 +241,7 @@ impl Changes {
         if let Some(record) = self.record {
             body.insert("record".into(), (record == Switch::On).into());
         }
-        Ok(Value::Object(body))
+        Value::Object(body)
     }
 }
 
@@ -260,24 +251,6 @@ fn text_or_null(text: String) -> Value {
     } else {
         text.into()
     }
-}
-
-/// The file's whole path: the server's working folder need not be ours.
-pub(super) fn announcement(file: &std::path::Path) -> Result<String, Refusal> {
-    let whole = file.canonicalize().map_err(|e| {
-        refusal(
-            "announcement_file",
-            format!("{}: {e}", file.display()),
-            "name a WAV file that this machine can read",
-        )
-    })?;
-    whole.into_os_string().into_string().map_err(|_| {
-        refusal(
-            "announcement_file",
-            "the file's path is not UTF-8",
-            "rename the file or its folder",
-        )
-    })
 }
 
 fn path(number: &str) -> String {

@@ -10,7 +10,7 @@ use serde_json::json;
 use super::client::Client;
 use super::csv::{Row, Table};
 use super::output::Output;
-use super::{Done, duration, exophone};
+use super::{Done, duration};
 use crate::api::refusal;
 use crate::api::shape::{AddExoPhone, CreateAllocation, ImportedRow};
 use crate::store::Refusal;
@@ -74,7 +74,6 @@ pub(super) async fn exophones(file: &Path, client: &Client, out: Output) -> Done
     let table = read(file, &known, &["number"])?;
     let row = |row: &Row| -> Result<AddExoPhone, Refusal> {
         let field = |name| table.field(row, name);
-        let announcement = field("announcement").map(|p| exophone::announcement(Path::new(&p)));
         let record = match field("record").as_deref() {
             None | Some("off") => false,
             Some("on") => true,
@@ -88,7 +87,7 @@ pub(super) async fn exophones(file: &Path, client: &Client, out: Output) -> Done
             region: field("region"),
             max_calls: from_digits("max_calls", field("max_calls"))?,
             sharing: from_word("sharing", field("sharing"))?,
-            announcement: announcement.transpose()?,
+            announcement: field("announcement"),
             record,
         })
     };

@@ -66,6 +66,7 @@ pub(super) async fn add(
 /// What an `exophone add` asks of the store.
 pub(super) fn request(state: &State, body: AddExoPhone) -> Result<Request, Refused> {
     state.known_trunk(body.trunk.as_deref())?;
+    state.playable(body.announcement.as_deref())?;
     Ok(Request::AddExoPhone(NewExoPhone {
         number: refuse::number("ExoPhone", &body.number)?,
         account: state.account(body.account.as_deref())?,
@@ -87,6 +88,7 @@ pub(super) async fn set(
     let Json(patch) = body?;
     let number = refuse::number("ExoPhone", &number)?;
     state.known_trunk(patch.trunk.as_ref().and_then(|t| t.as_deref()))?;
+    state.playable(patch.announcement.as_ref().and_then(|a| a.as_deref()))?;
     shape(state.submit(Request::SetExoPhone(number, patch)).await?)
 }
 

@@ -9,15 +9,16 @@ mod imports;
 mod reports;
 mod store;
 
+use std::path::Path;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::DefaultBodyLimit;
 use axum::routing::{get, post};
 
 use super::monitor::Calls;
 use super::refuse::{Refused, refusal, trouble};
 use super::shape::TrunkShape;
+use super::sound;
 use super::time::Time;
 use crate::config::Config;
 use crate::sid::Sid;
@@ -40,6 +41,8 @@ pub struct State {
     /// The calls that are up.
     pub calls: Arc<dyn Calls>,
     trunks: Arc<[TrunkShape]>,
+    /// Where the ExoPhones' own announcements are looked up.
+    announcements: Arc<Path>,
 }
 
 impl State {
@@ -50,6 +53,7 @@ impl State {
             call_log,
             calls,
             trunks: config.trunks.iter().map(TrunkShape::from).collect(),
+            announcements: config.folder().into(),
         }
     }
 
@@ -71,6 +75,25 @@ impl State {
             Some(account) => Ok(Some(account.sid)),
             None => Err(Refused::not_found("account", name)),
         }
+    }
+
+    /// Refuses an announcement that could not be played.
+    fn playable(&self, name: Option<&str>) -> Result<(), Refused> {
+        let Some(name) = name else {
+            return Ok(());
+        };
+        sound::check_name(&self.announcements, name).map_err(|why| {
+            let folder = std::path::absolute(&self.announcements);
+            let folder = folder.unwrap_or_else(|_| self.announcements.to_path_buf());
+            Refused::from(refusal(
+                "announcement_file",
+                format!("the announcement \"{name}\" cannot be played: {why}"),
+                format!(
+                    "put a WAV file (8 kHz, mono, 16 bit) below {} and name it from there",
+                    folder.display()
+                ),
+            ))
+        })
     }
 
     /// Refuses a trunk that is not configured: calls could not leave by it, and never leave by
@@ -123,11 +146,8 @@ pub fn router(state: State) -> Router {
         .route("/accounts", get(accounts::list))
         .route("/trunks", get(accounts::trunks))
         .route("/store/export", get(store::export))
-        .route(
-            "/store/import",
-            // Read as it comes, row by row: its length needs no bound.
-            post(store::import).layer(DefaultBodyLimit::disable()),
-        )
+        // Read as it comes, row by row: its length needs no bound.
+        .route("/store/import", post(store::import))
         .route("/store/verify", get(store::verify))
         .fallback(nowhere)
         .with_state(state);
