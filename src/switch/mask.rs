@@ -15,6 +15,13 @@ use crate::switch::settings::Listener;
 pub(super) const ALLOW: &str = "INVITE, ACK, BYE, CANCEL, OPTIONS";
 /// The only body we read.
 pub(super) const ACCEPT: &str = "application/sdp";
+/// What we can do, for an answer to OPTIONS (RFC 3261 §11.2). No extension is supported yet,
+/// which an empty Supported says.
+pub(super) const CAPABILITIES: [(Header, &str); 3] = [
+    (Header::Allow, ALLOW),
+    (Header::Accept, ACCEPT),
+    (Header::Supported, ""),
+];
 const SDP: &str = "application/sdp";
 
 /// The Via of a request of ours; `rport` asks for the port replies really come to (RFC 3581).

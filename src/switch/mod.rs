@@ -260,8 +260,7 @@ impl Switch {
                 self.answer(tx, 503, &[], message, flow, world);
             }
             Method::Options => {
-                let extra = [(Header::Allow, mask::ALLOW), (Header::Accept, mask::ACCEPT)];
-                self.answer(tx, 200, &extra, message, flow, world);
+                self.answer(tx, 200, &mask::CAPABILITIES, message, flow, world);
             }
             // §15.1.2
             Method::Bye => self.answer(tx, 481, &[], message, flow, world),

@@ -145,8 +145,7 @@ impl Leg {
                 self.bye_received(cx)
             }
             Method::Options => {
-                let extra = [(Header::Allow, mask::ALLOW), (Header::Accept, mask::ACCEPT)];
-                self.answer(tx, &asked, 200, &extra, cx);
+                self.answer(tx, &asked, 200, &mask::CAPABILITIES, cx);
                 None
             }
             // §14.2: a session that will not change stays as it was.
