@@ -11,7 +11,7 @@ use serde_json::Value;
 use tokio::time::{interval, timeout};
 
 use crate::case::{Case, EXOPHONE, INVITE, PEOPLE, Step, Target};
-use crate::script::{Heard, Player, Script, port};
+use crate::script::{Heard, Player, Script, Seat};
 
 /// Longest wait for a condition of a case: longer than Timer B (32 s) is never needed.
 const PATIENCE: Duration = Duration::from_secs(40);
@@ -64,8 +64,9 @@ async fn play(case: &Case, places: &Places, wrong: &mut Vec<String>) -> Result<(
     let folder = places.work.join(&case.name);
     let _ = std::fs::remove_dir_all(&folder);
     std::fs::create_dir_all(&folder).map_err(|e| e.to_string())?;
-    let target = port("127.0.0.1")?;
-    let mut config = server::config(target, case.says.pairs).map_err(|e| e.to_string())?;
+    let target = Seat::take("127.0.0.1")?;
+    let mut config =
+        server::config(target.address(), case.says.pairs).map_err(|e| e.to_string())?;
     server::merge(&mut config, &case.says.config);
     let home = Home::new(&places.binary, &config).map_err(|e| e.to_string())?;
     let mut server = home.serve().await.map_err(|e| e.to_string())?;
@@ -113,7 +114,7 @@ impl Stage<'_> {
     async fn act(
         &self,
         server: &Server,
-        target: SocketAddr,
+        target: Seat,
         known: &mut Known,
         wrong: &mut Vec<String>,
     ) -> Result<(), String> {
@@ -123,10 +124,15 @@ impl Stage<'_> {
         }
         let mut far = match says.target {
             Target::Sipp => FarEnd::Plays(Box::new(self.start("callee", target, None).await?)),
-            Target::Absent => FarEnd::Nobody,
-            Target::Untouched | Target::Silent => FarEnd::Watched(watch(target)?),
+            Target::Absent => {
+                target.leave().await;
+                FarEnd::Nobody
+            }
+            Target::Untouched | Target::Silent => {
+                FarEnd::Watched(target.into_socket().ok_or("a seat has sockets")?)
+            }
         };
-        let local = port(&says.caller_address)?;
+        let local = Seat::take(&says.caller_address)?;
         let mut caller = self.start("caller", local, Some(self.server)).await?;
         for step in &says.step {
             self.step(step, server, known).await?;
@@ -195,17 +201,17 @@ impl Stage<'_> {
     async fn start(
         &self,
         name: &str,
-        local: SocketAddr,
+        seat: Seat,
         server: Option<SocketAddr>,
     ) -> Result<Player, String> {
         let mut values = self.values(server.is_none(), &Known::default());
         // Makes the branches of each script its own.
-        values.push(("RUN", local.port().to_string()));
+        values.push(("RUN", seat.address().port().to_string()));
         let script = Script {
             source: self.case.folder.join(format!("{name}.xml")),
             folder: &self.folder,
             name,
-            local,
+            seat,
             server,
             values: &values,
         };
@@ -243,7 +249,7 @@ impl Stage<'_> {
             until(&format!("a line of the log like {pattern}"), look).await?;
         }
         if let Some(name) = &step.start {
-            let local = port(&self.case.says.caller_address)?;
+            let local = Seat::take(&self.case.says.caller_address)?;
             let mut player = self.start(name, local, Some(self.server)).await?;
             player.end().await?;
         }
@@ -426,14 +432,9 @@ async fn until<T, F: Future<Output = Option<T>>>(
         .map_err(|_| format!("waited {} s for {what}", PATIENCE.as_secs()))
 }
 
-/// A socket whose datagrams wait in the kernel until [`drain`].
-fn watch(address: SocketAddr) -> Result<UdpSocket, String> {
-    let socket = UdpSocket::bind(address).map_err(|e| e.to_string())?;
-    socket.set_nonblocking(true).map_err(|e| e.to_string())?;
-    Ok(socket)
-}
-
+/// What waits in the kernel's buffer of a socket that nobody has read yet.
 fn drain(socket: &UdpSocket) -> Result<Vec<Heard>, String> {
+    socket.set_nonblocking(true).map_err(|e| e.to_string())?;
     let mut heard = Vec::new();
     let mut buffer = vec![0_u8; LARGEST];
     loop {

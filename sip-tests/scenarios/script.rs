@@ -1,6 +1,6 @@
 //! SIPp scripts: fragments and names put in, and the process that plays one.
 
-use std::net::{SocketAddr, UdpSocket};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::{Mutex, PoisonError};
@@ -15,6 +15,8 @@ const DEPTH: usize = 5;
 const PORTS: std::ops::Range<u16> = 5_100..9_900;
 /// Longest play of one script.
 const PLAY: Duration = Duration::from_secs(60);
+/// Longest time for ports to become free.
+const LEAVE: Duration = Duration::from_secs(2);
 /// How often a starting SIPp's socket is looked for.
 const LOOK: Duration = Duration::from_millis(10);
 
@@ -26,8 +28,8 @@ pub(crate) struct Script<'a> {
     pub(crate) folder: &'a Path,
     /// `caller`, `callee`, …
     pub(crate) name: &'a str,
-    /// Its own address.
-    pub(crate) local: SocketAddr,
+    /// Its own ports.
+    pub(crate) seat: Seat,
     /// Where a caller sends to; `None` for a callee.
     pub(crate) server: Option<SocketAddr>,
     /// What to put in for `{{NAME}}`.
@@ -78,30 +80,77 @@ pub(crate) fn fill(
     Err("fragments nest too deep".to_owned())
 }
 
-/// A UDP port of this address that nobody uses and that was given to nobody else here.
-pub(crate) fn port(ip: &str) -> Result<SocketAddr, String> {
-    static GIVEN: Mutex<Vec<u16>> = Mutex::new(Vec::new());
-    let mut given = GIVEN.lock().unwrap_or_else(PoisonError::into_inner);
-    let mut seed = [0_u8; 2];
-    getrandom::fill(&mut seed).map_err(|e| e.to_string())?;
-    let start = usize::from(u16::from_le_bytes(seed)) % PORTS.len();
-    let candidates = PORTS.cycle().skip(start).take(PORTS.len());
-    for port in candidates.filter(|p| p % 2 == 0) {
-        if given.contains(&port) {
-            continue;
+/// Ports for one SIPp, kept bound so that nobody else takes them until it starts.
+pub(crate) struct Seat {
+    address: SocketAddr,
+    held: Vec<UdpSocket>,
+}
+
+/// Ports that one SIPp binds: SIP, audio at `MEDIA` with RTCP, video with RTCP behind it, and
+/// its remote control at `CONTROL`.
+const BLOCK: u16 = 8;
+/// Where the audio port stands in a block.
+const MEDIA: u16 = 2;
+/// Where the control port stands in a block.
+const CONTROL: u16 = 6;
+
+impl Seat {
+    /// A block of ports of this address that nobody uses and that was given to nobody else here.
+    pub(crate) fn take(ip: &str) -> Result<Seat, String> {
+        static GIVEN: Mutex<Vec<u16>> = Mutex::new(Vec::new());
+        let mut given = GIVEN.lock().unwrap_or_else(PoisonError::into_inner);
+        let ip: IpAddr = ip.parse().map_err(|e| format!("{ip}: {e}"))?;
+        let mut seed = [0_u8; 2];
+        getrandom::fill(&mut seed).map_err(|e| e.to_string())?;
+        let blocks = PORTS.step_by(usize::from(BLOCK));
+        let start = usize::from(u16::from_le_bytes(seed)) % blocks.len();
+        for port in blocks.clone().cycle().skip(start).take(blocks.len()) {
+            if given.contains(&port) {
+                continue;
+            }
+            let held: std::io::Result<Vec<_>> = (port..port + BLOCK)
+                .map(|p| UdpSocket::bind((ip, p)))
+                .collect();
+            if let Ok(held) = held {
+                given.push(port);
+                return Ok(Seat {
+                    address: SocketAddr::new(ip, port),
+                    held,
+                });
+            }
         }
-        let address = format!("{ip}:{port}");
-        if UdpSocket::bind(&address).is_ok() {
-            given.push(port);
-            return address.parse().map_err(|e| format!("{address}: {e}"));
-        }
+        Err(format!("no free ports on {ip}"))
     }
-    Err(format!("no free port on {ip}"))
+
+    /// The SIP address.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The socket of the SIP address, still bound.
+    pub(crate) fn into_socket(self) -> Option<UdpSocket> {
+        self.held.into_iter().next()
+    }
+
+    /// Frees the ports; returns when the kernel has: a process that is just being started holds
+    /// copies of our sockets until its own program runs.
+    pub(crate) async fn leave(self) {
+        let address = self.address;
+        drop(self);
+        let mut look = tokio::time::interval(LOOK);
+        let freed = async {
+            while is_open(address) {
+                look.tick().await;
+            }
+        };
+        // When it is not free after all, SIPp says so itself.
+        let _ = timeout(LEAVE, freed).await;
+    }
 }
 
 impl Script<'_> {
     /// Fills the script in and starts SIPp; returns when its socket is open.
-    pub(crate) async fn play(&self, fragments: &Path) -> Result<Player, String> {
+    pub(crate) async fn play(self, fragments: &Path) -> Result<Player, String> {
         let text = std::fs::read_to_string(&self.source)
             .map_err(|e| format!("{}: {e}", self.source.display()))?;
         let text = fill(&text, self.values, fragments)?;
@@ -109,7 +158,7 @@ impl Script<'_> {
         std::fs::write(&file, text).map_err(|e| e.to_string())?;
         let log = |what: &str| self.folder.join(format!("{}.{what}", self.name));
         let output = std::fs::File::create(log("out")).map_err(|e| e.to_string())?;
-        let media = port(&self.local.ip().to_string())?;
+        let local = self.seat.address;
         let mut command = Command::new("sipp");
         command
             .args(["-m", "1", "-nostdin", "-trace_msg", "-trace_err"])
@@ -121,20 +170,23 @@ impl Script<'_> {
             .arg("-error_file")
             .arg(log("errors"))
             .args(["-cid_str", &format!("canary-{}-%u-%p", self.name)])
-            .args(["-i", &self.local.ip().to_string()])
-            .args(["-p", &self.local.port().to_string()])
-            .args(["-mp", &media.port().to_string()])
+            .args(["-i", &local.ip().to_string()])
+            .args(["-p", &local.port().to_string()])
+            .args(["-mp", &(local.port() + MEDIA).to_string()])
+            .args(["-cp", &(local.port() + CONTROL).to_string()])
             .args(self.server.map(|s| s.to_string()))
             .env("TERM", "dumb")
             .stdin(Stdio::null())
             .stdout(output.try_clone().map_err(|e| e.to_string())?)
             .stderr(output)
             .kill_on_drop(true);
+        // From here to SIPp's own bind nobody holds the ports.
+        self.seat.leave().await;
         let mut child = command.spawn().map_err(|e| {
             format!("SIPp does not start ({e}); install it: apt-get install sip-tester")
         })?;
         let mut look = tokio::time::interval(LOOK);
-        while !is_open(self.local) && matches!(child.try_wait(), Ok(None)) {
+        while !is_open(local) && matches!(child.try_wait(), Ok(None)) {
             look.tick().await;
         }
         Ok(Player {
