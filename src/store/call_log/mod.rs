@@ -206,6 +206,9 @@ impl CallLog {
     }
 
     fn read<T>(&self, ask: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, Error> {
+        // Who asks after a call has ended finds its record. When the disk does not take it, what
+        // is there already is still shown.
+        let _ = self.flush();
         let failed = |e: rusqlite::Error| Error::Read(e.to_string());
         let readers = || {
             let lock = self.inner.readers.lock();
