@@ -33,7 +33,7 @@ impl Sid {
     }
 
     /// The inverse of [`Sid::to_bytes`].
-    pub fn from_bytes(bytes: [u8; 16]) -> Self {
+    pub const fn from_bytes(bytes: [u8; 16]) -> Self {
         Sid(u128::from_be_bytes(bytes))
     }
 }

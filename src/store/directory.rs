@@ -116,10 +116,7 @@ impl MemoryDirectory {
         self.scan(
             filter.after,
             filter.limit,
-            |view, after| {
-                let rows = view.exophones(after).map(|(e, _)| e.clone());
-                rows.take(SCAN_CHUNK).collect()
-            },
+            |view, after| view.exophones(after).take(SCAN_CHUNK).cloned().collect(),
             |e| e.number,
             wanted,
         )
@@ -165,10 +162,10 @@ impl MemoryDirectory {
             let view = self.read();
             let chunk = view.exophones(after).take(SCAN_CHUNK);
             let mut last = None;
-            for (exophone, line) in chunk {
-                let held = line
+            for exophone in chunk {
+                let held = view
+                    .line(exophone.number)
                     .active()
-                    .filter_map(|id| view.allocation(id))
                     .filter(|a| !a.expired_at(wall_ms))
                     .count();
                 let pool = pools.entry(exophone.pool.clone()).or_default();

@@ -38,17 +38,13 @@ pub(super) enum Finding {
 
 /// Decides a call to `dialled` from `caller` at `wall_ms`.
 pub(super) fn find(view: &View, dialled: Number, caller: Option<Number>, wall_ms: u64) -> Finding {
-    let Some(line) = view.line(dialled) else {
+    let Some(exophone) = view.exophone(dialled).cloned() else {
         return Finding::NotOurs;
     };
-    let Some(exophone) = line.exophone.clone() else {
-        return Finding::NotOurs;
-    };
-    let claim = caller
-        .and_then(|caller| line.claim_of(caller))
-        .and_then(|id| view.allocation(id));
+    let line = view.line(dialled);
+    let claim = caller.and_then(|caller| line.claim_of(caller));
     let (Some(allocation), Some(caller)) = (claim, caller) else {
-        return unclaimed(view, line, exophone, caller, wall_ms);
+        return unclaimed(line, exophone, caller, wall_ms);
     };
     let no_call = |cause| Finding::NoCall {
         exophone: exophone.clone(),
@@ -76,16 +72,14 @@ pub(super) fn find(view: &View, dialled: Number, caller: Option<Number>, wall_ms
 
 /// The answer to a caller whom no active allocation on this line names, or who is anonymous.
 fn unclaimed(
-    view: &View,
-    line: &Line,
+    line: Line<'_>,
     exophone: Arc<ExoPhone>,
     caller: Option<Number>,
     wall_ms: u64,
 ) -> Finding {
-    let holder = line.holder_at(wall_ms).and_then(|id| view.allocation(id));
+    let holder = line.holder_at(wall_ms);
     let expired = caller
         .and_then(|caller| line.last_ended(caller))
-        .and_then(|id| view.allocation(id))
         .filter(|a| a.state == State::Expired);
     let (cause, allocation) = match (holder, expired, exophone.sharing) {
         (Some(holder), _, Sharing::Exclusive) => (Cause::UnknownCaller, Some(holder)),

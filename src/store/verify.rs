@@ -9,6 +9,7 @@ use super::codec::{self, BadRow, Row};
 use super::engine::{Engine, EngineError};
 use super::exophone::Sharing;
 use super::view::View;
+use crate::number::Number;
 
 /// Problems and unreadable rows a report spells out; further ones are only counted.
 const MAX_SPELLED_OUT: usize = 100;
@@ -100,8 +101,7 @@ pub(super) fn report(loaded: &Loaded) -> VerifyReport {
                 if view.account(e.account).is_none() {
                     problem(&mut report, format!("ExoPhone {} has no account", e.number));
                 }
-                let line = view.line(e.number);
-                let held = line.map_or(0, |l| l.active().count());
+                let held = view.line(e.number).active().count();
                 if e.sharing == Sharing::Exclusive && held > 1 {
                     problem(
                         &mut report,
@@ -139,8 +139,8 @@ fn check_active(view: &View, a: &Allocation, report: &mut VerifyReport) {
     let sides = [(a.exophone, &a.customer), (a.agent_exophone, &a.agent)];
     for (number, callers) in sides {
         let line = view.line(number);
-        let claimed = |n| line.and_then(|l| l.claim_of(n)) == Some(a.id);
-        if !callers.iter().all(|n| claimed(*n)) {
+        let claimed = |n: &Number| line.claim_of(*n).is_some_and(|by| by.id == a.id);
+        if !callers.iter().all(claimed) {
             problem(
                 report,
                 format!("allocation {} shares a caller with another", a.id),

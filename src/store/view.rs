@@ -5,6 +5,7 @@
 //! the view rebuilt at start equals the one that was live.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 use std::sync::Arc;
 
 use super::Revision;
@@ -17,61 +18,70 @@ use crate::sid::Sid;
 
 /// Sorts after every expiry: the end of an allocation that has none.
 const NEVER_MS: u64 = u64::MAX;
+/// Sort before and after every id: the ends of a range.
+const FIRST_SID: Sid = Sid::from_bytes([0; 16]);
+const LAST_SID: Sid = Sid::from_bytes([0xff; 16]);
 
 /// All rows and their indexes.
+///
+/// Indexes of one ExoPhone are ranges of shared trees, not trees of its own: most ExoPhones have
+/// one allocation, and a tree's smallest node takes more room than that needs.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct View {
     /// The last change folded in.
     pub(super) revision: Revision,
     accounts: BTreeMap<Sid, Arc<Account>>,
-    lines: BTreeMap<Number, Line>,
+    exophones: BTreeMap<Number, Arc<ExoPhone>>,
     allocations: BTreeMap<Sid, Arc<Allocation>>,
+    /// Virtual number and end of active allocations, so that the last of a number tells whether
+    /// any still holds.
+    active: BTreeSet<(Number, u64, Sid)>,
+    /// Who may dial a virtual number, and by which active allocation.
+    callers: BTreeMap<(Number, Number), Sid>,
+    /// The allocation that ended last among those by which a caller could dial a virtual number.
+    ended: BTreeMap<(Number, Number), (u64, Sid)>,
     /// Active allocations that will expire, soonest first.
     expiry: BTreeSet<(u64, Sid)>,
     /// Party numbers of active allocations.
     parties: BTreeSet<(Number, Sid)>,
 }
 
-/// What stands behind one virtual number. It outlives its ExoPhone as long as allocations
-/// remember the number.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub(super) struct Line {
-    /// The ExoPhone, while it is ours.
-    pub(super) exophone: Option<Arc<ExoPhone>>,
-    /// Active allocations by their end, so that the last one tells whether any still holds.
-    active: BTreeSet<(u64, Sid)>,
-    /// Who may dial this number and by which active allocation.
-    callers: BTreeMap<Number, Sid>,
-    /// The allocation that ended last among those by which this caller could dial this number.
-    ended: BTreeMap<Number, (u64, Sid)>,
+/// What stands behind one virtual number.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Line<'a> {
+    view: &'a View,
+    number: Number,
 }
 
-impl Line {
+impl<'a> Line<'a> {
     /// The active allocation that a call from `caller` belongs to, expired or not.
-    pub(super) fn claim_of(&self, caller: Number) -> Option<Sid> {
-        self.callers.get(&caller).copied()
+    pub(super) fn claim_of(self, caller: Number) -> Option<&'a Arc<Allocation>> {
+        let id = self.view.callers.get(&(self.number, caller))?;
+        self.view.allocation(*id)
     }
 
     /// An allocation whose expiry has not passed: the one that lasts longest.
-    pub(super) fn holder_at(&self, wall_ms: u64) -> Option<Sid> {
-        self.active
-            .last()
-            .filter(|(end_ms, _)| *end_ms > wall_ms)
-            .map(|(_, id)| *id)
+    pub(super) fn holder_at(self, wall_ms: u64) -> Option<&'a Arc<Allocation>> {
+        let (_, end_ms, id) = self.ends().next_back()?;
+        (*end_ms > wall_ms).then(|| self.view.allocation(*id))?
     }
 
     /// The allocation that last let `caller` dial this number and has ended.
-    pub(super) fn last_ended(&self, caller: Number) -> Option<Sid> {
-        self.ended.get(&caller).map(|(_, id)| *id)
+    pub(super) fn last_ended(self, caller: Number) -> Option<&'a Arc<Allocation>> {
+        let (_, id) = self.view.ended.get(&(self.number, caller))?;
+        self.view.allocation(*id)
     }
 
-    /// Ids of all active allocations, the soonest to end first, expired ones included.
-    pub(super) fn active(&self) -> impl Iterator<Item = Sid> + '_ {
-        self.active.iter().map(|(_, id)| *id)
+    /// All active allocations, the soonest to end first, expired ones included.
+    pub(super) fn active(self) -> impl Iterator<Item = &'a Arc<Allocation>> {
+        self.ends()
+            .filter_map(move |(_, _, id)| self.view.allocation(*id))
     }
 
-    fn is_empty(&self) -> bool {
-        self.exophone.is_none() && self.active.is_empty() && self.ended.is_empty()
+    fn ends(self) -> impl DoubleEndedIterator<Item = &'a (Number, u64, Sid)> {
+        let first = (self.number, 0, FIRST_SID);
+        let last = (self.number, NEVER_MS, LAST_SID);
+        self.view.active.range(first..=last)
     }
 }
 
@@ -83,15 +93,10 @@ impl View {
                 self.accounts.insert(account.sid, account.clone());
             }
             Change::ExoPhone(exophone) => {
-                self.lines.entry(exophone.number).or_default().exophone = Some(exophone.clone());
+                self.exophones.insert(exophone.number, exophone.clone());
             }
             Change::ExoPhoneRemoved(number) => {
-                if let Some(line) = self.lines.get_mut(number) {
-                    line.exophone = None;
-                    if line.is_empty() {
-                        self.lines.remove(number);
-                    }
-                }
+                self.exophones.remove(number);
             }
             Change::Allocation(allocation) => self.apply_allocation(allocation),
         }
@@ -105,29 +110,25 @@ impl View {
         }
         if new.state == State::Active {
             self.claim(new);
-        } else {
-            for (number, callers) in dialled(new) {
-                let line = self.lines.entry(number).or_default();
-                for caller in callers {
-                    let this = (new.updated_ms, new.id);
-                    let last = line.ended.entry(*caller).or_insert(this);
-                    *last = this.max(*last);
-                }
-            }
+            return;
+        }
+        for dialled in dialled(new) {
+            let this = (new.updated_ms, new.id);
+            let last = self.ended.entry(dialled).or_insert(this);
+            *last = this.max(*last);
         }
     }
 
     fn claim(&mut self, allocation: &Allocation) {
-        let end = (allocation.expires_ms.unwrap_or(NEVER_MS), allocation.id);
-        for (number, callers) in dialled(allocation) {
-            let line = self.lines.entry(number).or_default();
-            line.active.insert(end);
-            for caller in callers {
-                line.callers.insert(*caller, allocation.id);
-            }
+        let end_ms = allocation.expires_ms.unwrap_or(NEVER_MS);
+        for number in [allocation.exophone, allocation.agent_exophone] {
+            self.active.insert((number, end_ms, allocation.id));
+        }
+        for dialled in dialled(allocation) {
+            self.callers.insert(dialled, allocation.id);
         }
         if allocation.expires_ms.is_some() {
-            self.expiry.insert(end);
+            self.expiry.insert((end_ms, allocation.id));
         }
         for party in allocation.parties() {
             self.parties.insert((party, allocation.id));
@@ -135,49 +136,36 @@ impl View {
     }
 
     fn unclaim(&mut self, allocation: &Allocation) {
-        let end = (allocation.expires_ms.unwrap_or(NEVER_MS), allocation.id);
-        for (number, callers) in dialled(allocation) {
-            let Some(line) = self.lines.get_mut(&number) else {
-                continue;
-            };
-            line.active.remove(&end);
-            for caller in callers {
-                if line.callers.get(caller) == Some(&allocation.id) {
-                    line.callers.remove(caller);
-                }
-            }
-            if line.is_empty() {
-                self.lines.remove(&number);
+        let end_ms = allocation.expires_ms.unwrap_or(NEVER_MS);
+        for number in [allocation.exophone, allocation.agent_exophone] {
+            self.active.remove(&(number, end_ms, allocation.id));
+        }
+        for dialled in dialled(allocation) {
+            if self.callers.get(&dialled) == Some(&allocation.id) {
+                self.callers.remove(&dialled);
             }
         }
-        self.expiry.remove(&end);
+        self.expiry.remove(&(end_ms, allocation.id));
         for party in allocation.parties() {
             self.parties.remove(&(party, allocation.id));
         }
     }
 
-    /// The line of a virtual number, ours or remembered.
-    pub(super) fn line(&self, number: Number) -> Option<&Line> {
-        self.lines.get(&number)
+    /// What stands behind a virtual number, ours or not.
+    pub(super) fn line(&self, number: Number) -> Line<'_> {
+        Line { view: self, number }
     }
 
     /// An ExoPhone of ours.
     pub(super) fn exophone(&self, number: Number) -> Option<&Arc<ExoPhone>> {
-        self.lines.get(&number)?.exophone.as_ref()
+        self.exophones.get(&number)
     }
 
-    /// All ExoPhones in the order of their numbers, after `after`, with their lines.
-    pub(super) fn exophones(
-        &self,
-        after: Option<Number>,
-    ) -> impl Iterator<Item = (&Arc<ExoPhone>, &Line)> {
-        let range = (
-            after.map_or(std::ops::Bound::Unbounded, std::ops::Bound::Excluded),
-            std::ops::Bound::Unbounded,
-        );
-        self.lines
-            .range(range)
-            .filter_map(|(_, line)| line.exophone.as_ref().map(|e| (e, line)))
+    /// All ExoPhones in the order of their numbers, after `after`.
+    pub(super) fn exophones(&self, after: Option<Number>) -> impl Iterator<Item = &Arc<ExoPhone>> {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let range = self.exophones.range((from, Bound::Unbounded));
+        range.map(|(_, exophone)| exophone)
     }
 
     /// An allocation.
@@ -190,19 +178,15 @@ impl View {
         &self,
         before: Option<Sid>,
     ) -> impl Iterator<Item = &Arc<Allocation>> {
-        let range = (
-            std::ops::Bound::Unbounded,
-            before.map_or(std::ops::Bound::Unbounded, std::ops::Bound::Excluded),
-        );
-        self.allocations.range(range).rev().map(|(_, a)| a)
+        let to = before.map_or(Bound::Unbounded, Bound::Excluded);
+        let range = self.allocations.range((Bound::Unbounded, to));
+        range.rev().map(|(_, allocation)| allocation)
     }
 
     /// Active allocations, expired or not, that name this number as a party.
     pub(super) fn naming(&self, party: Number) -> impl Iterator<Item = &Arc<Allocation>> {
-        let ids = self
-            .parties
-            .range((party, Sid::from_bytes([0; 16]))..=(party, Sid::from_bytes([0xff; 16])));
-        ids.filter_map(|(_, id)| self.allocations.get(id))
+        let ids = self.parties.range((party, FIRST_SID)..=(party, LAST_SID));
+        ids.filter_map(|(_, id)| self.allocation(*id))
     }
 
     /// Active allocations whose expiry has passed, soonest first.
@@ -210,7 +194,7 @@ impl View {
         self.expiry
             .iter()
             .take_while(move |(at, _)| *at <= wall_ms)
-            .filter_map(|(_, id)| self.allocations.get(id))
+            .filter_map(|(_, id)| self.allocation(*id))
     }
 
     /// When the next active allocation expires, Unix milliseconds.
@@ -252,24 +236,18 @@ impl View {
     /// allocations that need them.
     pub(super) fn rows(&self) -> Vec<Change> {
         let accounts = self.accounts.values().cloned().map(Change::Account);
-        let exophones = self
-            .exophones(None)
-            .map(|(e, _)| Change::ExoPhone(e.clone()));
+        let exophones = self.exophones.values().cloned().map(Change::ExoPhone);
         let allocations = self.allocations.values().cloned().map(Change::Allocation);
         accounts.chain(exophones).chain(allocations).collect()
     }
 }
 
-/// The virtual numbers of an allocation and who dials each: both sides the same one, or each
-/// side its own.
-fn dialled(allocation: &Allocation) -> Vec<(Number, Vec<&Number>)> {
-    if allocation.exophone == allocation.agent_exophone {
-        let both = allocation.customer.iter().chain(&allocation.agent);
-        vec![(allocation.exophone, both.collect())]
-    } else {
-        vec![
-            (allocation.exophone, allocation.customer.iter().collect()),
-            (allocation.agent_exophone, allocation.agent.iter().collect()),
-        ]
-    }
+/// Which virtual number each party of an allocation dials: all the same one, or each side its
+/// own.
+fn dialled(allocation: &Allocation) -> impl Iterator<Item = (Number, Number)> + '_ {
+    let customer = allocation.customer.iter();
+    let agent = allocation.agent.iter();
+    customer
+        .map(|party| (allocation.exophone, *party))
+        .chain(agent.map(|party| (allocation.agent_exophone, *party)))
 }

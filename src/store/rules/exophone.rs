@@ -87,13 +87,7 @@ pub(super) fn set(
 pub(super) fn remove(view: &View, number: Number, now_ms: u64) -> Result<Decision, Refusal> {
     let old = known_exophone(view, number)?;
     let mut changes = Vec::new();
-    let active = view.line(number).into_iter().flat_map(|line| line.active());
-    clear(
-        active.filter_map(|id| view.allocation(id)),
-        now_ms,
-        &mut changes,
-    )
-    .map_err(|blocker| {
+    clear(view.line(number).active(), now_ms, &mut changes).map_err(|blocker| {
         refuse(
             "exophone_in_use",
             format!("{} has an active allocation: {}", number.e164(), blocker.id),
@@ -135,13 +129,11 @@ fn only_one_claim(
     now_ms: u64,
     changes: &mut Vec<Change>,
 ) -> Result<(), Refusal> {
-    let Some(line) = view.line(number) else {
-        return Ok(());
-    };
+    let line = view.line(number);
     // The one that lasts longest may stay; it is the last, and may itself have expired.
-    let stays = line.holder_at(now_ms);
-    let others = line.active().filter(|id| Some(*id) != stays);
-    clear(others.filter_map(|id| view.allocation(id)), now_ms, changes).map_err(|blocker| {
+    let stays = line.holder_at(now_ms).map(|a| a.id);
+    let others = line.active().filter(|a| Some(a.id) != stays);
+    clear(others, now_ms, changes).map_err(|blocker| {
         refuse(
             "sharing_in_use",
             format!(

@@ -68,29 +68,16 @@ pub(super) fn claim(
     now_ms: u64,
     changes: &mut Vec<Change>,
 ) -> Result<(), Refusal> {
-    let Some(line) = view.line(exophone.number) else {
-        return Ok(());
-    };
-    let others = |id: &Sid| Some(*id) != itself;
+    let line = view.line(exophone.number);
+    let others = |a: &&Arc<Allocation>| Some(a.id) != itself;
     match exophone.sharing {
-        Sharing::Exclusive => {
-            let in_the_way = line.active().filter(others);
-            clear(
-                in_the_way.filter_map(|id| view.allocation(id)),
-                now_ms,
-                changes,
-            )
-            .map_err(|blocker| taken(exophone, blocker))
-        }
+        Sharing::Exclusive => clear(line.active().filter(others), now_ms, changes)
+            .map_err(|blocker| taken(exophone, blocker)),
         Sharing::PerParty => {
             for caller in callers {
-                let in_the_way = line.claim_of(caller).filter(others).into_iter();
-                clear(
-                    in_the_way.filter_map(|id| view.allocation(id)),
-                    now_ms,
-                    changes,
-                )
-                .map_err(|blocker| party_taken(exophone, caller, blocker))?;
+                let in_the_way = line.claim_of(caller).filter(others);
+                clear(in_the_way.into_iter(), now_ms, changes)
+                    .map_err(|blocker| party_taken(exophone, caller, blocker))?;
             }
             Ok(())
         }
