@@ -4,6 +4,8 @@
 //! grant and closes every port pair. The record follows when the ports have reported, and the
 //! call is dropped when its last leg is over.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use serde::{Deserialize, Serialize};
 
 use crate::number::Number;
@@ -216,11 +218,14 @@ impl Call {
         self.write_record(cx);
     }
 
-    /// A defect of ours: takes the call out of every table without trusting its state.
+    /// A defect of ours: tells the parties if that still works, and takes the call out of every
+    /// table without trusting its state.
     pub(super) fn condemn(&mut self, cx: &mut Cx<'_>) {
         self.deadlines
             .clear_all(&mut cx.core.timers, Owner::Call(self.key));
         for leg in &mut self.legs {
+            // Without a last word the party would ring on, and its transaction never end.
+            let _ = catch_unwind(AssertUnwindSafe(|| leg.hang_up(Cause::Internal, cx)));
             leg.condemn(cx);
         }
         self.give_back(cx);

@@ -37,7 +37,7 @@ use media::MediaEvent;
 use plan::Directory;
 use record::{Cause, EndedBy};
 use settings::Settings;
-use timers::{Owner, TimerQueue};
+use timers::{Owner, Timer, TimerQueue};
 use transaction::Lapse;
 
 /// One shard of the switch.
@@ -113,32 +113,6 @@ impl Switch {
         admission: &dyn Admission,
         out: &mut Vec<Output>,
     ) {
-        let before = out.len();
-        self.current = None;
-        let step = AssertUnwindSafe(|| self.step(input, now, directory, admission, &mut *out));
-        if catch_unwind(step).is_err() {
-            out.truncate(before);
-            self.core.counters.panics += 1;
-            tracing::error!("a defect ended one call; please report it with the lines above");
-            if let Some(mut call) = self.current.and_then(|key| self.calls.remove(&key)) {
-                call.condemn(&mut Cx {
-                    core: &mut self.core,
-                    now,
-                    admission,
-                    out,
-                });
-            }
-        }
-    }
-
-    fn step(
-        &mut self,
-        input: Input<'_>,
-        now: Now,
-        directory: &dyn Directory,
-        admission: &dyn Admission,
-        out: &mut Vec<Output>,
-    ) {
         let world = &mut World {
             now,
             directory,
@@ -146,17 +120,42 @@ impl Switch {
             out,
         };
         match input {
-            Input::Received { flow, trunk, bytes } => self.received(flow, trunk, bytes, world),
+            Input::Received { flow, trunk, bytes } => {
+                self.contained(world, |switch, world| {
+                    switch.received(flow, trunk, bytes, world);
+                });
+            }
             Input::Undeliverable { remote, transport } => {
                 let hit = |flow: &Flow| flow.remote == remote && flow.transport == transport;
                 let (transactions, _, mut fx) = world.cx(&mut self.core).into_transactions();
                 for lapse in transactions.undeliverable(hit, &mut fx) {
-                    self.lapsed(lapse, world);
+                    self.contained(world, |switch, world| switch.lapsed(lapse, world));
                 }
             }
-            Input::Timeout => self.timeout(world),
-            Input::Media(event) => self.media(event, world),
+            Input::Timeout => {
+                while let Some((owner, timer)) = self.core.timers.pop_due(now.mono_us) {
+                    self.contained(world, |switch, world| switch.fire(owner, timer, world));
+                }
+            }
+            Input::Media(event) => {
+                self.contained(world, |switch, world| switch.media(event, world));
+            }
             Input::Command(command) => self.command(command, world),
+        }
+    }
+
+    /// One call's share of an input. A panic in it costs that call alone: what it had said so
+    /// far is taken back, the call is taken out of every table, and its record is written.
+    fn contained(&mut self, world: &mut World<'_>, act: impl FnOnce(&mut Switch, &mut World<'_>)) {
+        let before = world.out.len();
+        self.current = None;
+        if catch_unwind(AssertUnwindSafe(|| act(self, world))).is_err() {
+            world.out.truncate(before);
+            self.core.counters.panics += 1;
+            tracing::error!("a defect ended one call; please report it with the lines above");
+            if let Some(mut call) = self.current.and_then(|key| self.calls.remove(&key)) {
+                call.condemn(&mut world.cx(&mut self.core));
+            }
         }
     }
 
@@ -172,29 +171,26 @@ impl Switch {
         });
     }
 
-    fn timeout(&mut self, world: &mut World<'_>) {
-        while let Some((owner, timer)) = self.core.timers.pop_due(world.now.mono_us) {
-            match owner {
-                Owner::Transaction(tx) => {
-                    let lapse = {
-                        let (transactions, _, mut fx) =
-                            world.cx(&mut self.core).into_transactions();
-                        transactions.fire(tx, timer, &mut fx)
-                    };
-                    if let Some(lapse) = lapse {
-                        self.lapsed(lapse, world);
-                    }
+    fn fire(&mut self, owner: Owner, timer: Timer, world: &mut World<'_>) {
+        match owner {
+            Owner::Transaction(tx) => {
+                let lapse = {
+                    let (transactions, _, mut fx) = world.cx(&mut self.core).into_transactions();
+                    transactions.fire(tx, timer, &mut fx)
+                };
+                if let Some(lapse) = lapse {
+                    self.lapsed(lapse, world);
                 }
-                Owner::Leg(key, index) => self.with_call(key, world, |call, cx| {
-                    let Some(leg) = call.legs.get_mut(usize::from(index)) else {
-                        return;
-                    };
-                    if let Some(event) = leg.fire(timer, cx) {
-                        call.heard(index, event, cx);
-                    }
-                }),
-                Owner::Call(key) => self.with_call(key, world, |call, cx| call.fire(timer, cx)),
             }
+            Owner::Leg(key, index) => self.with_call(key, world, |call, cx| {
+                let Some(leg) = call.legs.get_mut(usize::from(index)) else {
+                    return;
+                };
+                if let Some(event) = leg.fire(timer, cx) {
+                    call.heard(index, event, cx);
+                }
+            }),
+            Owner::Call(key) => self.with_call(key, world, |call, cx| call.fire(timer, cx)),
         }
     }
 
@@ -213,24 +209,26 @@ impl Switch {
     }
 
     fn command(&mut self, command: Command, world: &mut World<'_>) {
-        match command {
-            Command::Drain { retry_after_secs } => self.drain = Some(retry_after_secs),
+        let (keys, by, cause) = match command {
+            Command::Drain { retry_after_secs } => {
+                self.drain = Some(retry_after_secs);
+                return;
+            }
             Command::Hangup { call } => {
-                if let Some(key) = self.key_of(call) {
-                    self.with_call(key, world, |call, cx| {
-                        call.end(EndedBy::Admin, Cause::AdminHangup, cx);
-                    });
-                }
+                let keys = self.key_of(call).into_iter().collect();
+                (keys, EndedBy::Admin, Cause::AdminHangup)
             }
             Command::EndAll => {
                 let mut keys: Vec<u64> = self.calls.keys().copied().collect();
+                // A table has no order of its own; the wire is to have one.
                 keys.sort_unstable();
-                for key in keys {
-                    self.with_call(key, world, |call, cx| {
-                        call.end(EndedBy::System, Cause::Shutdown, cx);
-                    });
-                }
+                (keys, EndedBy::System, Cause::Shutdown)
             }
+        };
+        for key in keys {
+            self.contained(world, |switch, world| {
+                switch.with_call(key, world, |call, cx| call.end(by, cause, cx));
+            });
         }
     }
 
