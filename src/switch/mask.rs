@@ -141,7 +141,7 @@ pub(super) fn answer(asked: &Asked<'_>, status: u16, extra: &[(Header, &str)]) -
 }
 
 /// ACK and BYE for a 2xx that nobody waits for (RFC 3261 §13.2.2.4), made from the response
-/// alone. `None` when it has no usable Contact, tag or route set.
+/// alone. `None` when it does not have our own tag.
 pub(super) fn refuse_answer(
     message: &Message<'_>,
     e: &Essentials<'_>,
@@ -161,8 +161,9 @@ pub(super) fn refuse_answer(
         target: e.to.uri.to_vec(),
         routes: Vec::new(),
     };
+    // An answer that names no usable Contact must still be ended: by the address we dialled.
     if !dialog.establish(message, e) {
-        return None;
+        dialog.remote_tag = Some(e.to.tag().unwrap_or_default().to_vec());
     }
     let ack = ack(&dialog, e.cseq.number, ack_via);
     dialog.local_cseq += 1;
