@@ -134,16 +134,12 @@ impl Transactions {
         fx: &mut Effects<'_>,
     ) -> Arrival {
         let method = essentials.cseq.method;
-        let key = server_key(message, essentials, invite_class(method), mint);
+        let key = server_key(message, essentials, invite_class(method), trunk, mint);
         if let Some(id) = self.by_key.get(&key).copied() {
             let server = self
                 .servers
                 .get_mut(&id)
                 .expect("an indexed transaction exists");
-            // A third party that knows the ids is not the sender: it meets a closed door.
-            if server.trunk != trunk {
-                return Arrival::Full;
-            }
             if method == Method::Ack {
                 return if server.acknowledged(id, fx) {
                     Arrival::Repeat
@@ -162,7 +158,7 @@ impl Transactions {
             return Arrival::Full;
         }
         // §8.2.2.2: no To tag, and the same From tag, Call-ID and CSeq under another branch.
-        let request = request_key(essentials, method, mint);
+        let request = request_key(essentials, method, trunk, mint);
         let merged = essentials.to.tag().is_none() && self.by_request.contains_key(&request);
         self.last += 1;
         let id = self.last;
@@ -171,7 +167,7 @@ impl Transactions {
             ..flow.clone()
         };
         self.servers
-            .insert(id, Server::new(key, request, method, reply_to, trunk));
+            .insert(id, Server::new(key, request, method, reply_to));
         self.by_key.insert(key, id);
         if merged {
             Arrival::Merged(id)
@@ -190,10 +186,10 @@ impl Transactions {
         trunk: TrunkId,
         mint: &Mint,
     ) -> Option<(TxId, Option<LegRef>)> {
-        let key = server_key(message, essentials, Method::Invite, mint);
+        let key = server_key(message, essentials, Method::Invite, trunk, mint);
         let id = *self.by_key.get(&key)?;
         let server = self.servers.get(&id)?;
-        (server.trunk == trunk).then_some((id, server.owner))
+        Some((id, server.owner))
     }
 
     /// Gives a server transaction to a leg.
@@ -341,6 +337,13 @@ impl Transactions {
         self.clients.values_mut().for_each(through);
     }
 
+    /// Whose a transaction is, for tests to look at.
+    #[cfg(test)]
+    pub(crate) fn owner_of(&self, id: TxId) -> Option<LegRef> {
+        let server = self.servers.get(&id).and_then(|s| s.owner);
+        server.or_else(|| self.clients.get(&id).map(|c| c.owner))
+    }
+
     fn send_cancel(&mut self, invite: TxId, mint: &Mint, fx: &mut Effects<'_>) {
         let client = self.clients.get(&invite).expect("the caller holds its id");
         let Some((branch, bytes)) = client.build_cancel() else {
@@ -390,26 +393,35 @@ fn invite_class(method: Method) -> Method {
 /// §17.2.3 matches branch, sent-by and method. The sender's own Call-ID, From tag and CSeq
 /// number stand here in place of sent-by: they tell senders apart as well, and unlike sent-by
 /// no NAT on the way rewrites them. Without the magic cookie (RFC 2543) the Request-URI and the
-/// whole top Via join.
-fn server_key(message: &Message<'_>, e: &Essentials<'_>, method: Method, mint: &Mint) -> u128 {
+/// whole top Via join. So does the trunk: behind another one sits somebody else, who may know all
+/// of this and must neither be answered as the sender nor stand in its way.
+fn server_key(
+    message: &Message<'_>,
+    e: &Essentials<'_>,
+    method: Method,
+    trunk: TrunkId,
+    mint: &Mint,
+) -> u128 {
+    let trunk = trunk.to_be_bytes();
     let cseq = e.cseq.number.to_be_bytes();
     let from_tag = e.from.tag().unwrap_or_default();
     let branch = e.via.branch.unwrap_or_default();
     let name = method.as_str().as_bytes();
     if branch.starts_with(b"z9hG4bK") {
-        return mint.table_key(&[b"3261", branch, e.call_id, from_tag, &cseq, name]);
+        return mint.table_key(&[b"3261", &trunk, branch, e.call_id, from_tag, &cseq, name]);
     }
     let uri = message.request_uri().unwrap_or_default();
     mint.table_key(&[
-        b"2543", uri, e.via.host, branch, e.call_id, from_tag, &cseq, name,
+        b"2543", &trunk, uri, e.via.host, branch, e.call_id, from_tag, &cseq, name,
     ])
 }
 
-fn request_key(e: &Essentials<'_>, method: Method, mint: &Mint) -> u128 {
+fn request_key(e: &Essentials<'_>, method: Method, trunk: TrunkId, mint: &Mint) -> u128 {
     let cseq = e.cseq.number.to_be_bytes();
     let from_tag = e.from.tag().unwrap_or_default();
     mint.table_key(&[
         b"merge",
+        &trunk.to_be_bytes(),
         e.call_id,
         from_tag,
         &cseq,

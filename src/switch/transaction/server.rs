@@ -5,7 +5,6 @@ use serde::{Deserialize, Serialize};
 use super::{Effects, LegRef, TxId};
 use crate::sip::Method;
 use crate::switch::event::Flow;
-use crate::switch::settings::TrunkId;
 use crate::switch::timers::{Deadlines, Owner, SPAN_US, T1_US, T2_US, T4_US, Timer, doubled};
 
 /// Where a server transaction is.
@@ -31,7 +30,6 @@ pub(crate) struct Server {
     pub(super) method: Method,
     pub(super) state: ServerState,
     pub(super) flow: Flow,
-    pub(super) trunk: TrunkId,
     pub(super) owner: Option<LegRef>,
     pub(super) deadlines: Deadlines,
     response: Vec<u8>,
@@ -39,20 +37,13 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    pub(super) fn new(
-        key: u128,
-        request_key: u128,
-        method: Method,
-        flow: Flow,
-        trunk: TrunkId,
-    ) -> Server {
+    pub(super) fn new(key: u128, request_key: u128, method: Method, flow: Flow) -> Server {
         Server {
             key,
             request_key,
             method,
             state: ServerState::Proceeding,
             flow,
-            trunk,
             owner: None,
             deadlines: Deadlines::default(),
             response: Vec::new(),
