@@ -21,6 +21,8 @@ pub mod plan;
 mod receive;
 pub mod record;
 pub mod settings;
+#[cfg(test)]
+mod sim;
 mod timers;
 mod transaction;
 

@@ -102,6 +102,13 @@ impl TimerQueue {
             .map(|(_, owner, timer)| (owner, timer))
     }
 
+    /// What is due, for tests to look at.
+    #[cfg(test)]
+    pub(super) fn due(&self, now_us: u64) -> impl Iterator<Item = (Owner, Timer)> + '_ {
+        let due = self.queue.iter().take_while(move |entry| entry.0 <= now_us);
+        due.map(|(_, owner, timer)| (*owner, *timer))
+    }
+
     /// Whether none is set.
     pub(super) fn is_empty(&self) -> bool {
         self.queue.is_empty()

@@ -1,0 +1,20 @@
+//! The simulator: one switch, a virtual clock, phones with opinions, a network that loses,
+//! repeats, reorders and delays, and a judge. Everything is drawn from a seed, which a failure
+//! names: `CALLMASK_SEED=n cargo test --lib sim::seeds` runs that one again.
+//!
+//! `CALLMASK_SEEDS=n` runs so many, `CALLMASK_LONG=1` a hundred thousand, `CALLMASK_TRACE=1` prints what
+//! is delivered and said.
+
+mod callee;
+mod caller;
+mod coverage;
+mod judge;
+mod mischief;
+mod net;
+mod plane;
+mod rng;
+mod scene;
+mod seeds;
+mod style;
+mod ua;
+mod world;
