@@ -116,6 +116,8 @@ pub enum Error {
 }
 
 #[cfg(test)]
+mod fold_tests;
+#[cfg(test)]
 mod lookup_tests;
 #[cfg(test)]
 pub(crate) mod testing;

@@ -1,7 +1,9 @@
 //! What the tests of the store share: a store in memory without a disk, and short ways to say
 //! what is asked of it.
 
+use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::account::{Account, DEFAULT_ACCOUNT};
 use super::allocation::{Allocation, AllocationPatch, NewAllocation, RecordPolicy, Usage};
@@ -9,7 +11,7 @@ use super::change::Change;
 use super::exophone::{ExoPhone, NewExoPhone, Sharing};
 use super::rules::{Decision, decide};
 use super::view::View;
-use super::{Refusal, Reply, Request};
+use super::{OpenReport, Options, Refusal, Reply, Request, Store};
 use crate::number::Number;
 use crate::sid::Sid;
 
@@ -126,4 +128,26 @@ pub(in crate::store) fn account(seed: u128, name: &str) -> Change {
         name: name.to_owned(),
         created_ms: 1,
     }))
+}
+
+/// A clock that tests turn, and options with it.
+pub(in crate::store) fn options(clock: &Arc<AtomicU64>) -> Options {
+    let clock = clock.clone();
+    Options {
+        clock: Arc::new(move || clock.load(Ordering::SeqCst)),
+        seed: Some([7; 32]),
+        ..Options::default()
+    }
+}
+
+pub(in crate::store) fn clock() -> Arc<AtomicU64> {
+    Arc::new(AtomicU64::new(1_000))
+}
+
+pub(in crate::store) fn open(folder: &Path) -> (Store, OpenReport) {
+    Store::open(folder, options(&clock())).unwrap()
+}
+
+pub(in crate::store) fn view(store: &Store) -> View {
+    store.directory().read().clone()
 }

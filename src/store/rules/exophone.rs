@@ -159,13 +159,19 @@ pub(super) fn check_texts(exophone: &ExoPhone) -> Result<(), Refusal> {
         ),
     ];
     for (name, text, most) in texts {
-        if let Some(text) = text
-            && !(1..=most).contains(&text.len())
-        {
+        let Some(text) = text else { continue };
+        if !(1..=most).contains(&text.len()) {
             return Err(refuse(
                 "text_length",
                 format!("the {name} has {} bytes", text.len()),
                 format!("give 1 to {most} bytes, or leave it out"),
+            ));
+        }
+        if text.chars().any(char::is_control) {
+            return Err(refuse(
+                "text_control",
+                format!("the {name} has a control character in it"),
+                "write it without line breaks and other control characters",
             ));
         }
     }

@@ -6,7 +6,7 @@ use super::super::Refusal;
 use super::super::account::Account;
 use super::super::allocation::{Allocation, State};
 use super::super::change::Change;
-use super::super::exophone::ExoPhone;
+use super::super::exophone::{ExoPhone, MAX_NAME};
 use super::super::view::View;
 use super::{allocation, exophone, parties, refuse};
 
@@ -31,6 +31,13 @@ pub(in super::super) fn decide_import(
 }
 
 fn account(view: &View, new: Arc<Account>) -> Result<Vec<Change>, Refusal> {
+    if !(1..=MAX_NAME).contains(&new.name.len()) {
+        return Err(refuse(
+            "text_length",
+            format!("the account's name has {} bytes", new.name.len()),
+            format!("give 1 to {MAX_NAME} bytes"),
+        ));
+    }
     let held = view.account_named(&new.name).map(|a| a.sid);
     if held.is_some() || view.account(new.sid).is_some() {
         return Err(refuse(
@@ -65,6 +72,8 @@ fn add_allocation(view: &View, new: Arc<Allocation>, now_ms: u64) -> Result<Vec<
     }
     super::account_of(view, Some(new.account))?;
     allocation::check_lengths(new.max_call_secs, new.custom.as_deref())?;
+    parties::not_too_many("customer", &new.customer)?;
+    parties::not_too_many("agent", &new.agent)?;
     let mut changes = Vec::new();
     if new.state == State::Active {
         let line = allocation::known_exophone(view, new.exophone)?;

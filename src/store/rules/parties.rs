@@ -21,13 +21,7 @@ pub(super) fn check(view: &View, customer: &[Number], agent: &[Number]) -> Resul
                 format!("give 1 to {MAX_SIDE} numbers for the {name} side"),
             ));
         }
-        if side.len() > MAX_SIDE {
-            return Err(refuse(
-                "too_many_numbers",
-                format!("the {name} side has {} numbers", side.len()),
-                format!("give 1 to {MAX_SIDE} numbers for the {name} side"),
-            ));
-        }
+        not_too_many(name, side)?;
         let twice = side
             .iter()
             .enumerate()
@@ -56,6 +50,18 @@ pub(super) fn check(view: &View, customer: &[Number], agent: &[Number]) -> Resul
         )),
         None => Ok(()),
     }
+}
+
+/// Checks the length of a side, which bounds the size of its row.
+pub(super) fn not_too_many(name: &str, side: &[Number]) -> Result<(), Refusal> {
+    if side.len() <= MAX_SIDE {
+        return Ok(());
+    }
+    Err(refuse(
+        "too_many_numbers",
+        format!("the {name} side has {} numbers", side.len()),
+        format!("give 1 to {MAX_SIDE} numbers for the {name} side"),
+    ))
 }
 
 /// Checks that `exophone` has room for these callers, apart from the allocation `itself`;

@@ -159,6 +159,14 @@ fn names_of_an_exophone_have_bounds() {
 }
 
 #[test]
+fn names_have_no_control_characters() {
+    let mut bench = exclusive();
+    let mut new = new_exophone(Y, Sharing::Exclusive);
+    new.announcement = Some("not\nactive.wav".into());
+    assert_eq!(code(&mut bench, Request::AddExoPhone(new)), "text_control");
+}
+
+#[test]
 fn max_calls_defaults_by_sharing_and_follows_it_unless_chosen() {
     let mut bench = Bench::new();
     assert_eq!(bench.exophone(X, Sharing::Exclusive).max_calls, 1);
@@ -492,6 +500,16 @@ fn import_obeys_the_rules_and_skips_what_is_there() {
     }));
     let refusal = decide_import(&here.view, differs, 1_000).unwrap_err();
     assert_eq!(refusal.code, "allocation_exists");
+    let crowd = Change::Allocation(Arc::new(Allocation {
+        id: Sid::new(9, 11),
+        state: State::Deactivated,
+        agent: many(0, 11),
+        ..a.clone()
+    }));
+    let refusal = decide_import(&here.view, crowd, 1_000).unwrap_err();
+    assert_eq!(refusal.code, "too_many_numbers");
+    let nameless = decide_import(&here.view, account(9, ""), 1_000).unwrap_err();
+    assert_eq!(nameless.code, "text_length");
     let history = Change::Allocation(Arc::new(Allocation {
         id: Sid::new(9, 10),
         exophone: n(Y),
