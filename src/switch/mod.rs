@@ -7,6 +7,8 @@ pub mod admission;
 mod announce;
 mod bridge;
 mod call;
+#[cfg(test)]
+mod containment_tests;
 mod cx;
 mod dialog;
 pub mod event;
