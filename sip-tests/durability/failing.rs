@@ -45,12 +45,14 @@ pub(crate) fn a_failing_fdatasync_is_never_acknowledged() -> Result<String, Stri
 fn fail_after(syncs: u64) -> Result<(usize, usize), String> {
     let folder = tempfile::tempdir().map_err(|e| e.to_string())?;
     let left = Arc::new(AtomicU64::new(syncs));
-    let mut options = Options::default();
-    options.sync = Arc::new(move |file| {
-        left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1))
-            .map_err(|_| io::Error::from_raw_os_error(EIO))?;
-        file.sync_data()
-    });
+    let options = Options {
+        sync: Arc::new(move |file| {
+            left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1))
+                .map_err(|_| io::Error::from_raw_os_error(EIO))?;
+            file.sync_data()
+        }),
+        ..Options::default()
+    };
     let (store, _) = Store::open(folder.path(), options).map_err(|e| e.to_string())?;
     let threads: Vec<_> = (0..THREADS)
         .map(|t| {
