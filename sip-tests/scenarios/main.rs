@@ -2,6 +2,7 @@
 //!
 //! `cargo test --test scenarios` plays all, `-- NAME` those whose name contains NAME. Filled
 //! scripts, SIPp's logs and the server's log of each case are left in `target/tmp/scenarios`.
+//! `CALLMASK_TEST_BINARY` names another binary to judge than the one cargo built along.
 //! `--write-table` brings the table in `sip-tests/README.md` up to date.
 
 mod case;
@@ -92,7 +93,7 @@ fn play(cases: Vec<Case>, names: &[&String]) -> Result<usize, String> {
 
 async fn play_all(jobs: Vec<Job>) -> Result<(usize, usize), String> {
     let places = Places {
-        binary: PathBuf::from(env!("CARGO_BIN_EXE_callmask")),
+        binary: binary(),
         fragments: run::cases().join("fragments"),
         work: Path::new(env!("CARGO_TARGET_TMPDIR")).join("scenarios"),
     };
@@ -166,6 +167,15 @@ fn flipped(case: &Case) -> Vec<Job> {
             c.says.expect.log = Some("words that no server writes".to_owned());
         }),
     ]
+}
+
+/// The binary that is judged: the one built along with this runner, or another one.
+fn binary() -> PathBuf {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    match std::env::var_os("CALLMASK_TEST_BINARY") {
+        Some(other) => root.join(other),
+        None => PathBuf::from(env!("CARGO_BIN_EXE_callmask")),
+    }
 }
 
 fn readme() -> PathBuf {
