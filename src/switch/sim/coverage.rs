@@ -125,13 +125,13 @@ impl Coverage {
 
     fn met(&mut self, views: &[View], view: &View, event: String) {
         // The other leg: the caller's for an attempt, the newest attempt for the caller's.
-        let others = views
+        let mut others = views
             .iter()
             .filter(|v| v.call == view.call && v.leg != view.leg);
         let other = if view.leg == 0 {
-            others.last()
+            others.next_back()
         } else {
-            others.into_iter().next()
+            others.next()
         };
         let crossing = (view.caller, view.state, event, other.map(|v| v.state));
         *self.0.entry(crossing).or_insert(0) += 1;

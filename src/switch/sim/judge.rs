@@ -1,7 +1,7 @@
 //! What must hold when all is over, whatever happened: nothing left in the switch, everything
 //! given back, one record for each call, and no phone that believes something else.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use super::caller::Flaw;
@@ -28,7 +28,7 @@ pub(super) struct Ledger {
     /// When each ringing caller was told so last.
     told_us: BTreeMap<usize, u64>,
     dead_ends: Vec<(u64, SocketAddr)>,
-    invites: BTreeSet<u64>,
+    dialled: Vec<(u64, SocketAddr)>,
 }
 
 impl Ledger {
@@ -72,6 +72,11 @@ impl Ledger {
         }
     }
 
+    /// A new attempt to reach somebody.
+    pub(super) fn dialled(&mut self, now_us: u64, to: SocketAddr) {
+        self.dialled.push((now_us, to));
+    }
+
     /// An INVITE went where nobody answers.
     pub(super) fn dead_end(&mut self, now_us: u64, to: SocketAddr) {
         self.dead_ends.push((now_us, to));
@@ -85,9 +90,6 @@ impl Ledger {
         now_us: u64,
         problems: &mut Vec<String>,
     ) {
-        if message.method() == Some("INVITE") {
-            self.invites.insert(now_us);
-        }
         let to_invite = message.cseq().is_some_and(|c| c.1 == "INVITE");
         let Some(code) = message.code().filter(|_| to_invite) else {
             return;
@@ -197,7 +199,8 @@ fn dead_ends(world: &World, problems: &mut Vec<String>) {
     };
     for (at_us, to) in &ledger.dead_ends {
         let soon = at_us + 1..=at_us + SECOND_TRY_US;
-        let tried = ledger.invites.range(soon).next().is_some();
+        let elsewhere = |(us, target): &(u64, SocketAddr)| target != to && soon.contains(us);
+        let tried = ledger.dialled.iter().any(elsewhere);
         let by_ms = 1_700_000_000_000 + (at_us + SECOND_TRY_US) / 1_000;
         let over = ledger
             .records

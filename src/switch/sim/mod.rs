@@ -5,10 +5,14 @@
 //! `CALLMASK_SEEDS=n` runs so many, `CALLMASK_LONG=1` a hundred thousand, `CALLMASK_TRACE=1` prints what
 //! is delivered and said.
 
+mod acts;
 mod callee;
 mod caller;
 mod coverage;
+mod directory;
+mod interference;
 mod judge;
+mod leaks;
 mod mischief;
 mod net;
 mod plane;
@@ -17,4 +21,5 @@ mod scene;
 mod seeds;
 mod style;
 mod ua;
+mod wire;
 mod world;
