@@ -14,6 +14,7 @@ mod interference;
 mod judge;
 mod leaks;
 mod mischief;
+mod mutants;
 mod net;
 mod plane;
 mod rng;
