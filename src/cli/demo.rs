@@ -10,6 +10,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use serde_json::Value;
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::phone::ladder::{Side, draw};
 use crate::phone::server::{Home, Server, config};
@@ -84,9 +85,20 @@ async fn in_time(args: DemoArgs, score: &mut Score) {
     let result = tokio::select! {
         told = story(args, score) => told.map_err(|e| e.to_string()),
         () = tokio::time::sleep(TIME) => Err(format!("more than {} s", TIME.as_secs())),
-        _ = tokio::signal::ctrl_c() => Err("interrupted".to_owned()),
+        () = told_to_stop() => Err("interrupted".to_owned()),
     };
     score.note("the demo runs to its end", result);
+}
+
+/// SIGINT or SIGTERM. Without handlers the demo would die and leave its child behind.
+async fn told_to_stop() {
+    let Ok(mut term) = signal(SignalKind::terminate()) else {
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        _ = term.recv() => {}
+    }
 }
 
 async fn story(args: DemoArgs, score: &mut Score) -> Result<(), Error> {

@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
+use nix::sys::wait::{Id, WaitPidFlag, waitid};
 use nix::unistd::Pid;
 use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
 use tokio::process::{Child, Command};
@@ -297,6 +298,19 @@ impl Server {
             what: format!("the server's end; it said:\n{}", self.lines.last(10)),
             waited_ms: patience.as_millis() as u64,
         })
+    }
+}
+
+impl Drop for Server {
+    /// Kills the process and waits until it is gone, so that it writes nothing more into a folder
+    /// that is being removed. Reaping stays tokio's affair.
+    fn drop(&mut self) {
+        let Some(pid) = self.child.id().and_then(|id| i32::try_from(id).ok()) else {
+            return;
+        };
+        let _ = self.child.start_kill();
+        let end = WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT;
+        let _ = waitid(Id::Pid(Pid::from_raw(pid)), end);
     }
 }
 
