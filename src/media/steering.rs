@@ -36,7 +36,6 @@ impl Worker {
         if !self.ports.is_taken(slot) || self.leg(slot).is_some() {
             return false;
         }
-        self.flush(slot);
         match self.pairs.get_mut(slot as usize) {
             Some(Some(pair)) => pair.leg = Some(Box::new(Leg::new(slot, line))),
             _ => return false,

@@ -18,7 +18,7 @@ const MAX_DATAGRAM: usize = 1600;
 pub(super) const BUFFER: usize = HEAD_ROOM + MAX_DATAGRAM + HEAD_ROOM;
 /// Datagrams thrown away in one turn of a socket that nobody uses.
 const DRAIN_BURST: usize = 32;
-/// Datagrams thrown away when a pair is opened: more than a socket's buffer holds of RTP.
+/// Datagrams thrown away when a pair is offered again: more than a socket's buffer holds of RTP.
 const FLUSH: usize = 4096;
 
 impl Worker {

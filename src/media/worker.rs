@@ -221,6 +221,9 @@ impl Worker {
     }
 
     fn offer(&mut self, slot: Slot) {
+        // Here and not when the pair is opened: the party may speak before a busy machine lets
+        // this thread perform `Open`, and what it says then is the new call's.
+        self.flush(slot);
         self.ports
             .quarantined
             .store(self.rest.len() as u64, Ordering::Relaxed);
