@@ -6,7 +6,7 @@ use crate::sip::Message;
 use crate::switch::call::{Attempt, Call, Purpose};
 use crate::switch::cx::{Cx, same_family};
 use crate::switch::guard::Guard;
-use crate::switch::leg::{Dial, Leg, LegEvent};
+use crate::switch::leg::{Dial, Leg, LegEvent, LegState};
 use crate::switch::media::{MediaCommand, PortPair};
 use crate::switch::plan::Connect;
 use crate::switch::record::{Cause, EndedBy, Status};
@@ -97,6 +97,7 @@ impl Call {
             EndedBy::Callee
         };
         match event {
+            LegEvent::Trying => self.target_answers(cx),
             LegEvent::Alive => self.target_lives(cx),
             LegEvent::Ringing => {
                 self.target_lives(cx);
@@ -206,6 +207,10 @@ impl Call {
 
     fn target_lives(&mut self, cx: &mut Cx<'_>) {
         self.attempt.alive = true;
+        self.target_answers(cx);
+    }
+
+    fn target_answers(&mut self, cx: &mut Cx<'_>) {
         let owner = Owner::Call(self.key);
         self.deadlines
             .clear(&mut cx.core.timers, owner, Timer::FirstResponse);
@@ -329,12 +334,19 @@ impl Call {
         let Purpose::Connect(plan) = &self.purpose else {
             return;
         };
-        let silent =
-            !self.attempt.alive && matches!(cause, Cause::TrunkFailure | Cause::Unavailable);
+        // `call-flows` 3.5: the silent target given up before may still ring this very phone.
+        let before = self.legs.iter().rev().nth(1).map(|leg| leg.state);
+        let rival = self.attempt.target > 0 && before == Some(LegState::Cancelling);
+        let cause = match cause {
+            Cause::CalleeBusy if rival => Cause::Unavailable,
+            cause => cause,
+        };
+        // Silence and the transport's errors count as its failure too.
+        let failed = !self.attempt.alive && cause == Cause::TrunkFailure;
         let trunk = trunk_of(plan, cx);
         let next = match trunk {
-            // `call-flows` 3.16: another target only before any provisional response.
-            Some(trunk) if silent && self.has_other_target(trunk, cx) => Some(Attempt {
+            // `call-flows` 3.16: another target only before any provisional response but 100.
+            Some(trunk) if failed && self.has_other_target(trunk, cx) => Some(Attempt {
                 target: self.attempt.target + 1,
                 alive: false,
                 ..self.attempt

@@ -46,7 +46,7 @@ pub(super) struct Attempt {
     pub callee: usize,
     /// Index into the trunk's targets.
     pub target: usize,
-    /// Whether any response has come.
+    /// Whether a provisional response above 100 has come.
     pub alive: bool,
 }
 

@@ -29,7 +29,9 @@ const DEFAULT_PTIME_MS: u32 = 20;
 /// What a leg tells its call.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum LegEvent {
-    /// A response of any kind: the target is alive.
+    /// 100: the target is alive, and may still fail for reasons of its own.
+    Trying,
+    /// A provisional response that says no more than that the call is on its way.
     Alive,
     /// The party's phone rings.
     Ringing,

@@ -129,7 +129,7 @@ impl Leg {
         cx: &mut Cx<'_>,
     ) -> Option<LegEvent> {
         match status {
-            100 => Some(LegEvent::Alive),
+            100 => Some(LegEvent::Trying),
             101..=199 => self.provisional(status, message),
             200..=299 => self.answered(message, e, cx),
             _ => {

@@ -6,6 +6,7 @@
 //! is delivered and said.
 
 mod acts;
+mod bench;
 mod callee;
 mod caller;
 mod coverage;
@@ -17,6 +18,7 @@ mod mischief;
 mod mutants;
 mod net;
 mod plane;
+mod rfc3261;
 mod rng;
 mod scene;
 mod seeds;
