@@ -13,7 +13,7 @@ use crate::switch::guard::Guard;
 use crate::switch::identity;
 use crate::switch::ids::Dice;
 use crate::switch::mask::{self, Invitation};
-use crate::switch::media::PortPair;
+use crate::switch::media::{MediaCommand, PortPair};
 use crate::switch::record::Cause;
 use crate::switch::settings::{Target, TrunkId};
 use crate::switch::timers::Deadlines;
@@ -57,9 +57,14 @@ impl Leg {
         mut dice: Dice,
         cx: &mut Cx<'_>,
     ) -> Option<Leg> {
-        let listener = cx.listener_for(dial.target)?.clone();
         let settings = &cx.core.settings;
-        let format = settings.trunks.get(usize::from(dial.trunk))?.number_format;
+        let trunk = settings.trunks.get(usize::from(dial.trunk));
+        let format = trunk.map(|t| t.number_format);
+        let (Some(listener), Some(format)) = (cx.listener_for(dial.target).cloned(), format) else {
+            let slot = dial.ports.slot;
+            cx.media(MediaCommand::Close { slot });
+            return None;
+        };
         let callee = identity::written(dial.callee, format, &settings.plan);
         let present = identity::written(dial.present, format, &settings.plan);
         let uri = format!("sip:{callee}@{};user=phone", dial.target.host_port);

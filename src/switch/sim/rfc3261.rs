@@ -525,6 +525,18 @@ fn without_ports_there_is_503_and_no_retry_after() {
 }
 
 #[test]
+fn a_target_no_socket_can_reach_costs_no_ports() {
+    let mut b = Bench::new(|scene| {
+        for target in &mut scene.settings.trunks[0].targets {
+            target.transport = crate::sip::Transport::Tcp;
+        }
+    });
+    b.invite();
+    assert_eq!(b.told(caller()), ["0 100 INVITE", "0 500 INVITE"]);
+    b.ends(1);
+}
+
+#[test]
 fn a_draining_switch_says_503_and_when_to_come_back() {
     let mut b = bench();
     b.command(Command::Drain {
