@@ -158,6 +158,12 @@ impl Builder {
         self.built()
     }
 
+    /// Ends the message with what an earlier one had from its `own_from` on, headers and body.
+    pub fn ending(mut self, own: &[u8]) -> Built {
+        self.bytes.extend_from_slice(own);
+        self.built()
+    }
+
     fn built(self) -> Built {
         Built {
             bytes: self.bytes,

@@ -88,7 +88,7 @@ impl<'a> Cx<'a> {
     /// Sends a response on a server transaction.
     pub(super) fn respond(&mut self, tx: TxId, status: u16, built: Built) {
         let (transactions, _, mut fx) = self.transactions();
-        transactions.respond(tx, status, built.bytes, &mut fx);
+        transactions.respond(tx, status, built, &mut fx);
     }
 
     /// Sends a request with a client transaction.

@@ -82,6 +82,27 @@ impl Dialog {
         }
     }
 
+    /// The dialog that a 2xx opens, from the response alone (§13.2.2.4). `None` when it does not
+    /// have our own tag.
+    pub(super) fn of_response(message: &Message<'_>, e: &Essentials<'_>) -> Option<Dialog> {
+        let mut dialog = Dialog {
+            call_id: e.call_id.to_vec(),
+            local_tag: String::from_utf8(e.from.tag()?.to_vec()).ok()?,
+            remote_tag: None,
+            local: addr(&e.from),
+            remote: addr(&e.to),
+            local_cseq: e.cseq.number,
+            remote_cseq: None,
+            target: e.to.uri.to_vec(),
+            routes: Vec::new(),
+        };
+        // An answer that names no usable Contact must still be ended: by the address we dialled.
+        if !dialog.establish(message, e) {
+            dialog.remote_tag = Some(e.to.tag().unwrap_or_default().to_vec());
+        }
+        Some(dialog)
+    }
+
     /// Takes tag, target and route set from a response (§12.1.2): the route set is the
     /// Record-Route in reverse. False when they cannot be used.
     pub(super) fn establish(&mut self, message: &Message<'_>, e: &Essentials<'_>) -> bool {

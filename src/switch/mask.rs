@@ -148,23 +148,7 @@ pub(super) fn refuse_answer(
     ack_via: &str,
     bye_via: &str,
 ) -> Option<(Dialog, Built, Built)> {
-    let local_tag = String::from_utf8(e.from.tag()?.to_vec()).ok()?;
-    let bare = |uri: &[u8]| [b"<", uri, b">"].concat();
-    let mut dialog = Dialog {
-        call_id: e.call_id.to_vec(),
-        local_tag,
-        remote_tag: None,
-        local: bare(e.from.uri),
-        remote: bare(e.to.uri),
-        local_cseq: e.cseq.number,
-        remote_cseq: None,
-        target: e.to.uri.to_vec(),
-        routes: Vec::new(),
-    };
-    // An answer that names no usable Contact must still be ended: by the address we dialled.
-    if !dialog.establish(message, e) {
-        dialog.remote_tag = Some(e.to.tag().unwrap_or_default().to_vec());
-    }
+    let mut dialog = Dialog::of_response(message, e)?;
     let ack = ack(&dialog, e.cseq.number, ack_via);
     dialog.local_cseq += 1;
     let bye = bye(&dialog, bye_via, 16);

@@ -130,6 +130,8 @@ impl Deadlines {
         if queue.mute == Some(timer) {
             return;
         }
+        // One at a time: a tombstone has one timer and many of them have to fit.
+        self.0.reserve_exact(1);
         self.0.push((timer, at_us));
         queue.queue.insert((at_us, owner, timer));
     }
@@ -147,6 +149,12 @@ impl Deadlines {
         for (timer, at_us) in self.0.drain(..) {
             queue.queue.remove(&(at_us, owner, timer));
         }
+    }
+
+    /// Bytes on the heap.
+    #[cfg(test)]
+    pub(super) fn heap_bytes(&self) -> usize {
+        self.0.capacity() * size_of::<(Timer, u64)>()
     }
 
     /// The queue has popped this timer: forget its deadline.

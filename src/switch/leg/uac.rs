@@ -208,13 +208,15 @@ impl Leg {
         let Some(listener) = cx.listener_of(&flow) else {
             return;
         };
-        let built = mask::ack(&self.dialog, invite_cseq, &mask::via(listener, &branch));
+        let via = mask::via(listener, &branch);
+        let built = mask::ack(&self.dialog, invite_cseq, &via);
         let Some(built) = self.guarded(built, cx) else {
             return;
         };
-        cx.send(&flow, built.bytes.clone());
+        cx.send(&flow, built.bytes);
         let tag = e.to.tag().unwrap_or_default();
-        cx.transactions().0.keep_ack(tx, tag, flow, built.bytes);
+        let (transactions, mint, _) = cx.transactions();
+        transactions.keep_ack(tx, tag, flow, via, mint);
     }
 
     /// The party's answer to our offer, if the response carries one that fits.

@@ -2,9 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Answer, Effects, LegRef, TxId, Unanswered};
+use super::{Answer, Effects, LegRef, TxId, Unanswered, tag_key};
 use crate::sip::{Builder, Essentials, Header, Message, Method};
+use crate::switch::dialog::Dialog;
 use crate::switch::event::Flow;
+use crate::switch::ids::Mint;
+use crate::switch::mask;
 use crate::switch::settings::TrunkId;
 use crate::switch::timers::{Deadlines, Owner, SPAN_US, T1_US, T2_US, T4_US, Timer, doubled};
 
@@ -32,6 +35,20 @@ enum Cancel {
     Sent,
 }
 
+/// What an ACK has that no response brings. The rest of it is in every repetition of the
+/// response, so that a tombstone need not keep it.
+#[derive(Debug, Serialize, Deserialize)]
+enum Ack {
+    /// Of a 2xx: our Via, and which answer it is for.
+    Success { via: Box<str>, tag: u128 },
+    /// Of any other: Via, Request-URI and Route are the INVITE's (§17.1.1.3).
+    Failure {
+        via: Box<[u8]>,
+        uri: Box<[u8]>,
+        routes: Vec<Box<[u8]>>,
+    },
+}
+
 /// A client transaction.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Client {
@@ -42,10 +59,10 @@ pub(crate) struct Client {
     pub(super) owner: LegRef,
     pub(super) deadlines: Deadlines,
     method: Method,
-    /// What is sent again: the request, and once a final response came, the ACK.
-    repeat: Vec<u8>,
-    /// The To tag of the 2xx that was accepted.
-    accepted_tag: Vec<u8>,
+    /// The request, until a final response has come.
+    request: Vec<u8>,
+    /// What the ACK of a repeated final response needs beside that response.
+    ack: Option<Box<Ack>>,
     cancel: Cancel,
     interval_us: u64,
 }
@@ -67,8 +84,8 @@ impl Client {
             owner,
             deadlines: Deadlines::default(),
             method,
-            repeat: bytes,
-            accepted_tag: Vec::new(),
+            request: bytes,
+            ack: None,
             cancel: Cancel::No,
             interval_us: T1_US,
         }
@@ -100,10 +117,10 @@ impl Client {
         }
     }
 
-    pub(super) fn keep_ack(&mut self, to_tag: &[u8], flow: Flow, bytes: Vec<u8>) {
-        self.accepted_tag = to_tag.to_vec();
+    pub(super) fn keep_ack(&mut self, tag: u128, flow: Flow, via: String) {
         self.flow = flow;
-        self.repeat = bytes;
+        let via = via.into_boxed_str();
+        self.ack = Some(Box::new(Ack::Success { via, tag }));
     }
 
     /// What the response means, and whether a wanted CANCEL may now go out.
@@ -112,6 +129,7 @@ impl Client {
         id: TxId,
         message: &Message<'_>,
         essentials: &Essentials<'_>,
+        mint: &Mint,
         fx: &mut Effects<'_>,
     ) -> (Answer, bool) {
         let status = message.status().unwrap_or_default();
@@ -139,28 +157,29 @@ impl Client {
             200..=299 if open => {
                 self.deadlines.clear_all(fx.timers, owner);
                 self.state = ClientState::Accepted;
-                self.repeat = Vec::new();
+                self.request = Vec::new();
                 self.deadlines
                     .set(fx.timers, owner, Timer::M, fx.now.mono_us + SPAN_US);
                 (for_user, false)
             }
             200..=299 => {
-                let tag = essentials.to.tag().unwrap_or_default();
-                if self.state == ClientState::Accepted && tag == self.accepted_tag {
+                let theirs = tag_key(essentials.to.tag().unwrap_or_default(), mint);
+                match self.ack.as_deref() {
                     // §13.2.2.4: every repetition of the 2xx is acknowledged again.
-                    if !self.repeat.is_empty() {
-                        fx.send(&self.flow, &self.repeat);
+                    Some(Ack::Success { via, tag }) if *tag == theirs => {
+                        if let Some(ack) = ack_of_success(message, essentials, via) {
+                            fx.send(&self.flow, &ack);
+                        }
+                        (Answer::Absorbed, false)
                     }
-                    return (Answer::Absorbed, false);
+                    _ => (Answer::Surplus(id, self.owner), false),
                 }
-                (Answer::Surplus(id, self.owner), false)
             }
             300..=699 if open => {
                 self.deadlines.clear_all(fx.timers, owner);
-                if let Some(ack) = self.build_ack(message) {
-                    fx.send(&self.flow, &ack);
-                    self.repeat = ack;
-                }
+                self.ack = Ack::of_failure(&self.request).map(Box::new);
+                self.request = Vec::new();
+                self.acknowledge_failure(message, essentials, fx);
                 self.state = ClientState::Completed;
                 // §17.1.1.2: Timer D is at least 32 s, zero on a reliable transport.
                 let wait = if self.flow.transport.is_reliable() {
@@ -173,7 +192,7 @@ impl Client {
                 (for_user, false)
             }
             300..=699 if self.state == ClientState::Completed => {
-                fx.send(&self.flow, &self.repeat);
+                self.acknowledge_failure(message, essentials, fx);
                 (Answer::Absorbed, false)
             }
             _ => (Answer::Absorbed, false),
@@ -192,7 +211,7 @@ impl Client {
         } else {
             self.deadlines.clear_all(fx.timers, owner);
             self.state = ClientState::Completed;
-            self.repeat = Vec::new();
+            self.request = Vec::new();
             let wait = if self.flow.transport.is_reliable() {
                 0
             } else {
@@ -213,7 +232,7 @@ impl Client {
         self.deadlines.fired(timer);
         match timer {
             Timer::A | Timer::E => {
-                fx.send(&self.flow, &self.repeat);
+                fx.send(&self.flow, &self.request);
                 // §17.1.1.2: Timer A doubles without a cap; E stops at T2.
                 let cap = if timer == Timer::A { SPAN_US } else { T2_US };
                 self.interval_us = doubled(self.interval_us, cap);
@@ -246,32 +265,31 @@ impl Client {
 
     /// §9.1: same Request-URI, Call-ID, To, From, CSeq number, Route and top Via.
     pub(super) fn build_cancel(&self) -> Option<(String, Vec<u8>)> {
-        let invite = Message::scan(&self.repeat).ok()?;
-        let branch = String::from_utf8(invite.essentials().ok()?.via.branch?.to_vec()).ok()?;
-        let cancel = self.sibling(&invite, Method::Cancel, None)?;
+        let invite = Message::scan(&self.request).ok()?;
+        let e = invite.essentials().ok()?;
+        let branch = String::from_utf8(e.via.branch?.to_vec()).ok()?;
+        let mut cancel = Builder::request(Method::Cancel, invite.request_uri()?);
+        cancel.echo(Header::Via, invite.first(Header::Via)?);
+        for route in invite.all(Header::Route) {
+            cancel.echo(Header::Route, route);
+        }
+        echo_dialog(&mut cancel, &invite, &e, Method::Cancel)?;
         Some((branch, cancel.empty().bytes))
     }
 
-    /// §17.1.1.3: To of the response; the rest as in the INVITE, one Via.
-    fn build_ack(&self, response: &Message<'_>) -> Option<Vec<u8>> {
-        let invite = Message::scan(&self.repeat).ok()?;
-        let to = response.first(Header::To)?;
-        Some(self.sibling(&invite, Method::Ack, Some(to))?.empty().bytes)
-    }
-
-    fn sibling(&self, invite: &Message<'_>, method: Method, to: Option<&[u8]>) -> Option<Builder> {
-        let mut builder = Builder::request(method, invite.request_uri()?);
-        let number = invite.essentials().ok()?.cseq.number;
-        builder.echo(Header::Via, invite.first(Header::Via)?);
-        for route in invite.all(Header::Route) {
-            builder.echo(Header::Route, route);
+    fn acknowledge_failure(
+        &self,
+        response: &Message<'_>,
+        e: &Essentials<'_>,
+        fx: &mut Effects<'_>,
+    ) {
+        let ack = self
+            .ack
+            .as_deref()
+            .and_then(|ack| ack.to_failure(response, e));
+        if let Some(ack) = ack {
+            fx.send(&self.flow, &ack);
         }
-        builder.echo(Header::From, invite.first(Header::From)?);
-        builder.echo(Header::To, to.or(invite.first(Header::To))?);
-        builder.echo(Header::CallId, invite.first(Header::CallId)?);
-        builder.header(Header::CSeq, format_args!("{number} {}", method.as_str()));
-        builder.header(Header::MaxForwards, 70);
-        Some(builder)
     }
 
     fn cancelled(&mut self, id: TxId, fx: &mut Effects<'_>) {
@@ -282,6 +300,20 @@ impl Client {
             .set(fx.timers, owner, Timer::Cancelled, fx.now.mono_us + SPAN_US);
     }
 
+    /// Bytes this transaction occupies, without the tables that find it.
+    #[cfg(test)]
+    pub(super) fn footprint(&self) -> usize {
+        let ack = match self.ack.as_deref() {
+            None => 0,
+            Some(Ack::Success { via, .. }) => size_of::<Ack>() + via.len(),
+            Some(Ack::Failure { via, uri, routes }) => {
+                let routes: usize = routes.iter().map(|r| r.len()).sum();
+                size_of::<Ack>() + via.len() + uri.len() + routes
+            }
+        };
+        size_of::<Client>() + self.deadlines.heap_bytes() + self.request.capacity() + ack
+    }
+
     fn names(&self) -> (Timer, Timer) {
         if self.method == Method::Invite {
             (Timer::A, Timer::B)
@@ -289,4 +321,52 @@ impl Client {
             (Timer::E, Timer::F)
         }
     }
+}
+
+impl Ack {
+    fn of_failure(invite: &[u8]) -> Option<Ack> {
+        let invite = Message::scan(invite).ok()?;
+        Some(Ack::Failure {
+            via: invite.first(Header::Via)?.into(),
+            uri: invite.request_uri()?.into(),
+            routes: invite.all(Header::Route).map(Into::into).collect(),
+        })
+    }
+
+    /// §17.1.1.3: To of the response; the rest as in the INVITE, one Via.
+    fn to_failure(&self, response: &Message<'_>, e: &Essentials<'_>) -> Option<Vec<u8>> {
+        let Ack::Failure { via, uri, routes } = self else {
+            return None;
+        };
+        let mut ack = Builder::request(Method::Ack, uri);
+        ack.echo(Header::Via, via);
+        for route in routes {
+            ack.echo(Header::Route, route);
+        }
+        echo_dialog(&mut ack, response, e, Method::Ack)?;
+        Some(ack.empty().bytes)
+    }
+}
+
+fn ack_of_success(response: &Message<'_>, e: &Essentials<'_>, via: &str) -> Option<Vec<u8>> {
+    let dialog = Dialog::of_response(response, e)?;
+    Some(mask::ack(&dialog, e.cseq.number, via).bytes)
+}
+
+/// From, To, Call-ID and CSeq number as they stand in `like`, and Max-Forwards.
+fn echo_dialog(
+    builder: &mut Builder,
+    like: &Message<'_>,
+    e: &Essentials<'_>,
+    method: Method,
+) -> Option<()> {
+    builder.echo(Header::From, like.first(Header::From)?);
+    builder.echo(Header::To, like.first(Header::To)?);
+    builder.echo(Header::CallId, like.first(Header::CallId)?);
+    builder.header(
+        Header::CSeq,
+        format_args!("{} {}", e.cseq.number, method.as_str()),
+    );
+    builder.header(Header::MaxForwards, 70);
+    Some(())
 }

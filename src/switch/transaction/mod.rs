@@ -6,13 +6,15 @@
 
 mod client;
 mod server;
+#[cfg(test)]
+mod tests;
 
 use serde::{Deserialize, Serialize};
 
 pub(super) use client::{Client, ClientState};
 pub(super) use server::{Server, ServerState};
 
-use crate::sip::{self, Essentials, Message, Method};
+use crate::sip::{self, Built, Essentials, Message, Method};
 use crate::switch::event::{Flow, Now, Output};
 use crate::switch::ids::{Mint, Table};
 use crate::switch::settings::TrunkId;
@@ -147,7 +149,7 @@ impl Transactions {
                     Arrival::Ack
                 };
             }
-            server.repeat(fx);
+            server.repeat(message, flow.remote, fx);
             self.reap(id, fx);
             return Arrival::Repeat;
         }
@@ -159,7 +161,8 @@ impl Transactions {
         }
         // §8.2.2.2: no To tag, and the same From tag, Call-ID and CSeq under another branch.
         let request = request_key(essentials, method, trunk, mint);
-        let merged = essentials.to.tag().is_none() && self.by_request.contains_key(&request);
+        let tagged = essentials.to.tag().is_some();
+        let merged = !tagged && self.by_request.contains_key(&request);
         self.last += 1;
         let id = self.last;
         let reply_to = Flow {
@@ -167,7 +170,7 @@ impl Transactions {
             ..flow.clone()
         };
         self.servers
-            .insert(id, Server::new(key, request, method, reply_to));
+            .insert(id, Server::new(key, request, method, tagged, reply_to));
         self.by_key.insert(key, id);
         if merged {
             Arrival::Merged(id)
@@ -200,9 +203,14 @@ impl Transactions {
     }
 
     /// Sends a response. A transaction that is gone or has its final response sends nothing.
-    pub(super) fn respond(&mut self, id: TxId, status: u16, bytes: Vec<u8>, fx: &mut Effects<'_>) {
+    pub(super) fn respond(&mut self, id: TxId, status: u16, built: Built, fx: &mut Effects<'_>) {
         if let Some(server) = self.servers.get_mut(&id) {
-            server.respond(id, status, bytes, fx);
+            server.respond(id, status, built, fx);
+            // What has its final answer is no ongoing transaction that a copy could merge with
+            // (§8.2.2.2), but an INVITE's copies may take long ways.
+            if server.state == ServerState::Completed && server.method != Method::Invite {
+                forget(&mut self.by_request, server.request_key, id);
+            }
             self.reap(id, fx);
         }
     }
@@ -247,9 +255,16 @@ impl Transactions {
     }
 
     /// Keeps the ACK of a 2xx, to be sent again for every repetition of that 2xx.
-    pub(super) fn keep_ack(&mut self, id: TxId, to_tag: &[u8], flow: Flow, bytes: Vec<u8>) {
+    pub(super) fn keep_ack(
+        &mut self,
+        id: TxId,
+        to_tag: &[u8],
+        flow: Flow,
+        via: String,
+        mint: &Mint,
+    ) {
         if let Some(client) = self.clients.get_mut(&id) {
-            client.keep_ack(to_tag, flow, bytes);
+            client.keep_ack(tag_key(to_tag, mint), flow, via);
         }
     }
 
@@ -277,7 +292,7 @@ impl Transactions {
         if client.trunk != trunk {
             return Answer::Absorbed;
         }
-        let (answer, cancel_now) = client.receive(id, message, essentials, fx);
+        let (answer, cancel_now) = client.receive(id, message, essentials, mint, fx);
         if cancel_now {
             self.send_cancel(id, mint, fx);
         }
@@ -364,9 +379,7 @@ impl Transactions {
                 .deadlines
                 .clear_all(fx.timers, Owner::Transaction(id));
             self.by_key.remove(&server.key);
-            if self.by_request.get(&server.request_key) == Some(&id) {
-                self.by_request.remove(&server.request_key);
-            }
+            forget(&mut self.by_request, server.request_key, id);
         } else if self
             .clients
             .get(&id)
@@ -427,6 +440,18 @@ fn request_key(e: &Essentials<'_>, method: Method, trunk: TrunkId, mint: &Mint) 
         &cseq,
         method.as_str().as_bytes(),
     ])
+}
+
+/// Takes an entry out of an index, unless another transaction has taken its place.
+fn forget(index: &mut Table<u128, TxId>, key: u128, id: TxId) {
+    if index.get(&key) == Some(&id) {
+        index.remove(&key);
+    }
+}
+
+/// A peer may choose a long tag; what is compared later need not be.
+fn tag_key(tag: &[u8], mint: &Mint) -> u128 {
+    mint.table_key(&[b"tag", tag])
 }
 
 fn client_key(branch: &[u8], method: Method, mint: &Mint) -> u128 {
