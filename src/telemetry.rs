@@ -16,6 +16,9 @@ pub fn start(level: LogLevel) {
     let started = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
+        // A line that cannot be written is lost; complaining about it on the same broken
+        // standard error would panic, and a log's reader may go away while calls are up.
+        .log_internal_errors(false)
         .with_ansi(std::io::stderr().is_terminal())
         .try_init();
     if started.is_err() {

@@ -6,4 +6,5 @@
 mod home;
 mod offline;
 mod online;
+mod process;
 mod refusals;

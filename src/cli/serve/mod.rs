@@ -5,7 +5,7 @@ mod monitor;
 #[cfg(test)]
 mod tests;
 
-use std::io;
+use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -46,7 +46,8 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
     let running = Running::start(&config).await?;
     // After the store: opening a big one may be interrupted as ever.
     forward_signals(signals)?;
-    eprintln!("{}", running.ready_line());
+    // Whoever started us may not listen; that is no reason not to serve.
+    let _ = writeln!(io::stderr(), "{}", running.ready_line());
     running.run(&mut signalled).await
 }
 
