@@ -83,3 +83,13 @@ fn a_log_that_nobody_reads_any_more_stops_no_server() {
     serve.send(Signal::SIGTERM);
     assert_eq!(serve.end(), "exit status: 0");
 }
+
+#[test]
+fn a_hangup_signal_ends_no_calls() {
+    let home = Home::new();
+    let mut serve = Serve::start(&home);
+    serve.send(Signal::SIGHUP);
+    serve.read_until("SIGHUP changes nothing");
+    serve.send(Signal::SIGTERM);
+    assert_eq!(serve.end(), "exit status: 0");
+}

@@ -200,7 +200,8 @@ impl Running {
     }
 }
 
-/// Sends one item for each SIGTERM or SIGINT from now on.
+/// Sends one item for each SIGTERM or SIGINT from now on. A SIGHUP, as a log rotation or a closing
+/// terminal sends it, changes nothing: left to the kernel it would end every call without a BYE.
 fn forward_signals(signals: mpsc::Sender<()>) -> Result<(), ServeError> {
     let refused = |error| ServeError::System {
         what: "signal handlers",
@@ -208,11 +209,19 @@ fn forward_signals(signals: mpsc::Sender<()>) -> Result<(), ServeError> {
     };
     let mut term = signal(SignalKind::terminate()).map_err(refused)?;
     let mut int = signal(SignalKind::interrupt()).map_err(refused)?;
+    let mut hup = signal(SignalKind::hangup()).map_err(refused)?;
     tokio::spawn(async move {
         loop {
             tokio::select! {
                 _ = term.recv() => {}
                 _ = int.recv() => {}
+                _ = hup.recv() => {
+                    tracing::warn!(
+                        "SIGHUP changes nothing: the configuration is read at the start; send \
+                         SIGTERM and start again to use a new one"
+                    );
+                    continue;
+                }
             }
             // A full queue holds more than anyone acts on.
             let _ = signals.try_send(());
