@@ -88,11 +88,14 @@ impl Leg {
             peer_name: None,
         };
         let invite_cseq = dialog.local_cseq;
+        // Two trunks may share an address (one for each direction, or for each number format):
+        // what comes from there is taken for the first one's, so that is who the party is behind.
+        let trunk = settings.trunk_of(flow.remote.ip()).unwrap_or(dial.trunk);
         let mut leg = Leg {
             id,
             state: LegState::Calling,
             role: Role::Uac(Uac { tx: 0, invite_cseq }),
-            trunk: dial.trunk,
+            trunk,
             flow,
             dialog,
             guard: dial.guard,

@@ -22,6 +22,7 @@ mod rfc3261;
 mod rng;
 mod scene;
 mod seeds;
+mod shared_address;
 mod style;
 mod ua;
 mod wire;
