@@ -8,6 +8,7 @@ use super::plane::Pool;
 use super::scene::{Scene, switch_socket};
 use crate::phone::message::{Message, print};
 use crate::phone::sdp::{Codec, Description};
+use crate::sid::Sid;
 use crate::sip::Transport;
 use crate::switch::Switch;
 use crate::switch::event::{Command, Flow, Input, Now, Output};
@@ -32,6 +33,11 @@ pub(super) fn second() -> SocketAddr {
     SocketAddr::from(([10, 1, 0, 2], 5060))
 }
 
+/// With one target nothing is tried elsewhere.
+pub(super) fn one_target(scene: &mut Scene) {
+    scene.settings.trunks[0].targets.truncate(1);
+}
+
 /// Something the switch said.
 #[derive(Debug, Clone)]
 pub(super) struct Said {
@@ -46,8 +52,10 @@ pub(super) struct Bench {
     pub switch: Switch,
     pub said: Vec<Said>,
     pub records: Vec<CallRecord>,
+    live: Option<Sid>,
     /// The first INVITE to the callee, which `told` does not take away.
     pub dialled: Option<Message>,
+    media: Vec<(u64, MediaCommand)>,
     scene: Scene,
     pool: Pool,
 }
@@ -62,7 +70,9 @@ impl Bench {
             switch: Switch::new(scene.settings.clone(), [5; 32]),
             said: Vec::new(),
             records: Vec::new(),
+            live: None,
             dialled: None,
+            media: Vec::new(),
             pool: Pool::new(scene.slots, scene.most_calls, scene.most_announcements),
             scene,
         }
@@ -87,6 +97,7 @@ impl Bench {
                     self.said.push(Said { at_us, to, message });
                 }
                 Output::Media(command) => {
+                    self.media.push((self.now_us, command.clone()));
                     if let MediaCommand::Close { slot } = command {
                         let stats = LegStats::default();
                         self.pool.give_back(slot);
@@ -94,7 +105,7 @@ impl Bench {
                     }
                 }
                 Output::Record(record) => self.records.push(*record),
-                Output::Live(_) => {}
+                Output::Live(live) => self.live = Some(live.sid),
             }
         }
     }
@@ -124,6 +135,26 @@ impl Bench {
         self.handle(Input::Command(command));
     }
 
+    /// The media plane has played the announcement to its end.
+    pub(super) fn played(&mut self) {
+        let found = self
+            .media
+            .iter()
+            .rev()
+            .find_map(|(_, command)| match command {
+                MediaCommand::Play { slot, id, .. } => Some((*slot, *id)),
+                _ => None,
+            });
+        let (slot, id) = found.expect("something is being played");
+        self.handle(Input::Media(MediaEvent::Played { slot, id }));
+    }
+
+    /// When the media plane was told this, in seconds.
+    pub(super) fn media_told(&self, is: fn(&MediaCommand) -> bool) -> Vec<f64> {
+        let times = self.media.iter().filter(|(_, command)| is(command));
+        times.map(|(at_us, _)| *at_us as f64 / 1e6).collect()
+    }
+
     pub(super) fn unreachable(&mut self, remote: SocketAddr) {
         let transport = Transport::Udp;
         self.handle(Input::Undeliverable { remote, transport });
@@ -131,7 +162,7 @@ impl Bench {
 
     /// Time passes until `secs`, and every timer rings when it is due.
     pub(super) fn at(&mut self, secs: f64) -> &mut Bench {
-        let until_us = (secs * 1e6) as u64;
+        let until_us = (secs * 1e6).round() as u64;
         while let Some(due) = self.switch.next_timeout().filter(|due| *due <= until_us) {
             self.now_us = due;
             self.handle(Input::Timeout);
@@ -185,6 +216,11 @@ impl Bench {
         self.reply(180, "b");
         self.reply(200, "b");
         self.ack();
+    }
+
+    /// The call whose live row was written last.
+    pub(super) fn live(&self) -> Option<Sid> {
+        self.live
     }
 
     /// Asserts that nothing is left after the longest linger.
@@ -244,6 +280,13 @@ pub(super) fn invite(change: impl FnOnce(&mut Vec<(&'static str, String)>)) -> V
     )
 }
 
+/// The caller's INVITE to another number.
+pub(super) fn invite_to(number: crate::number::Number) -> Vec<u8> {
+    let text = String::from_utf8(invite(|_| {})).expect("our own");
+    text.replace(&exophone(0).e164(), &number.e164())
+        .into_bytes()
+}
+
 /// CANCEL or ACK of the caller's INVITE, in the INVITE's own transaction.
 pub(super) fn sibling(method: &str, to_tag: Option<&str>) -> Vec<u8> {
     let invite = Message::read(&invite(|_| {})).expect("our own");
@@ -265,7 +308,7 @@ pub(super) fn sibling(method: &str, to_tag: Option<&str>) -> Vec<u8> {
 pub(super) fn reply(request: &Message, code: u16, tag: &str) -> Vec<u8> {
     let contact = [("Contact", format!("<sip:b@{}>", callee()))];
     let is_invite = request.method() == Some("INVITE");
-    let answers = code == 200 && is_invite;
+    let answers = matches!(code, 183 | 200) && is_invite;
     let more: &[(&str, String)] = if code > 100 && is_invite {
         &contact
     } else {

@@ -6,6 +6,7 @@
 //! is delivered and said.
 
 mod acts;
+mod audio;
 mod bench;
 mod callee;
 mod caller;
@@ -18,6 +19,7 @@ mod mischief;
 mod mutants;
 mod net;
 mod plane;
+mod product;
 mod rfc3261;
 mod rng;
 mod scene;

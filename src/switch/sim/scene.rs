@@ -54,6 +54,8 @@ pub(super) enum Action {
 #[derive(Debug, Clone)]
 pub(super) struct Scene {
     pub seed: u64,
+    /// Which shard of how many the switch is.
+    pub shard: (u16, u16),
     pub settings: Settings,
     pub directory: Rows,
     pub weather: Weather,
@@ -126,6 +128,7 @@ impl Scene {
     pub(super) fn quiet(seed: u64) -> Scene {
         Scene {
             seed,
+            shard: (0, 1),
             settings: settings(),
             directory: Rows::new(Flavour::Plain, Flavour::Plain),
             weather: Weather::FINE,

@@ -92,6 +92,13 @@ pub(super) struct Dialog {
     pub up_at_us: u64,
 }
 
+impl Dialog {
+    /// Whether it is over and no BYE of ours is still under way.
+    fn is_done(&self) -> bool {
+        self.talk == Talk::Over && (!self.bye_sent || self.bye_code.is_some())
+    }
+}
+
 /// What the phone was made for.
 #[derive(Debug, Clone)]
 pub(super) enum Part {
@@ -221,7 +228,7 @@ impl Ua {
                 self.act_called(chore, now_us)
             }
             Chore::HangUp => self.bye(0, now_us),
-            Chore::LateBye if self.dialogs[0].talk == Talk::Over => {
+            Chore::LateBye if self.dialogs[0].is_done() => {
                 let request = self.within(0, "BYE", &[]);
                 self.ask(request, &[481, 200], now_us);
             }

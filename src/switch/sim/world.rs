@@ -89,7 +89,7 @@ impl World {
         (plane.mute, plane.silent) = (scene.mute, scene.silent);
         let mut world = World {
             now_us: SECOND_US,
-            switch: Switch::new(scene.settings.clone(), seed),
+            switch: Switch::shard(scene.settings.clone(), seed, scene.shard.0, scene.shard.1),
             pool: Pool::new(scene.slots, scene.most_calls, scene.most_announcements),
             plane,
             uas: Vec::new(),
