@@ -22,6 +22,7 @@ pub mod media;
 pub mod plan;
 mod receive;
 pub mod record;
+mod router;
 pub mod settings;
 #[cfg(test)]
 mod sim;
@@ -40,6 +41,7 @@ use ids::{Mint, Table};
 use media::MediaEvent;
 use plan::Directory;
 use record::{Cause, EndedBy};
+pub use router::Router;
 use settings::Settings;
 use timers::{Owner, Timer, TimerQueue};
 use transaction::Lapse;
