@@ -26,6 +26,9 @@ use crate::switch::transaction::{LegRef, TxId};
 /// Packet time when a party names none (RFC 3551 §4.2).
 const DEFAULT_PTIME_MS: u32 = 20;
 
+/// Longest Retry-After for an INVITE that came too early (RFC 3261 §14.2).
+const LONGEST_RETRY_SECS: u32 = 10;
+
 /// What a leg tells its call.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum LegEvent {
@@ -140,6 +143,11 @@ impl Leg {
             self.answer(tx, &asked, 500, &[], cx);
             return None;
         }
+        // RFC 5407 §3.2: a session that our BYE has ended takes no request but the other BYE.
+        if self.state == LegState::Closing && e.cseq.method != Method::Bye {
+            self.answer(tx, &asked, 481, &[], cx);
+            return None;
+        }
         match e.cseq.method {
             Method::Bye => {
                 // §15.1.2: a BYE is always answered.
@@ -150,9 +158,8 @@ impl Leg {
                 self.answer(tx, &asked, 200, &mask::CAPABILITIES, cx);
                 None
             }
-            // §14.2: a session that will not change stays as it was.
             Method::Invite => {
-                self.answer(tx, &asked, 488, &[], cx);
+                self.invited_again(tx, &asked, cx);
                 None
             }
             // RFC 3515 §2.4.2: understood and declined; a transfer would name the other party.
@@ -334,6 +341,25 @@ impl Leg {
             slot,
             remote: Box::new(remote),
         });
+    }
+
+    /// An INVITE inside the dialog (§14.2).
+    fn invited_again(&mut self, tx: TxId, asked: &Asked<'_>, cx: &mut Cx<'_>) {
+        let open = matches!(
+            self.state,
+            LegState::Calling | LegState::Ringing | LegState::Cancelling
+        );
+        match &self.role {
+            // The party's first INVITE has no final response yet.
+            Role::Uas(_) if open => {
+                let secs = (self.dice.next_u32() % (LONGEST_RETRY_SECS + 1)).to_string();
+                self.answer(tx, asked, 500, &[(Header::RetryAfter, &secs)], cx);
+            }
+            // Our own INVITE is in progress.
+            Role::Uac(_) if open => self.answer(tx, asked, 491, &[], cx),
+            // A session that will not change stays as it was.
+            _ => self.answer(tx, asked, 488, &[], cx),
+        }
     }
 
     fn bye_received(&mut self, cx: &mut Cx<'_>) -> Option<LegEvent> {

@@ -21,6 +21,7 @@ mod net;
 mod plane;
 mod product;
 mod rfc3261;
+mod rfc5407;
 mod rng;
 mod scene;
 mod seeds;
