@@ -56,6 +56,8 @@ pub trait Machine {
     fn next_timeout(&self) -> Option<u64>;
     /// Calls that are not finished, those included whose legs only linger.
     fn live_calls(&self) -> usize;
+    /// How much it holds now.
+    fn held(&self) -> switch::Held;
     /// What it counted since the start.
     fn counters(&self) -> switch::Counters;
 }
@@ -78,6 +80,10 @@ impl Machine for Switch {
 
     fn live_calls(&self) -> usize {
         Switch::live_calls(self)
+    }
+
+    fn held(&self) -> switch::Held {
+        Switch::held(self)
     }
 
     fn counters(&self) -> switch::Counters {
@@ -112,6 +118,8 @@ pub struct Status {
     pub draining: bool,
     /// What its switch counted.
     pub counters: switch::Counters,
+    /// What its switch holds.
+    pub held: switch::Held,
 }
 
 /// What a shard is made of.
@@ -411,6 +419,7 @@ impl<M: Machine, W: World> Shard<M, W> {
             unfinished: self.parts.machine.live_calls(),
             draining: self.draining,
             counters: self.parts.machine.counters(),
+            held: self.parts.machine.held(),
         };
         self.parts.status.send_if_modified(|known| {
             let changed = *known != status;

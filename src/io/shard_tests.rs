@@ -92,6 +92,10 @@ impl Machine for Parrot {
         self.seen.lock().unwrap().len()
     }
 
+    fn held(&self) -> switch::Held {
+        switch::Held::default()
+    }
+
     fn counters(&self) -> switch::Counters {
         switch::Counters::default()
     }

@@ -50,6 +50,19 @@ pub struct Counters {
     pub calls: u64,
 }
 
+/// How much the shard holds at the moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
+pub struct Held {
+    /// Calls that are not finished, those that wait for their last answers included.
+    pub calls: usize,
+    /// Dialogs in which requests are taken.
+    pub dialogs: usize,
+    /// Transactions, those that only absorb late messages included.
+    pub transactions: usize,
+    /// Timers.
+    pub timers: usize,
+}
+
 /// One input's view of the shard.
 pub(super) struct Cx<'a> {
     /// The tables.

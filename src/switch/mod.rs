@@ -34,8 +34,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use crate::sid::Sid;
 use admission::Admission;
 use call::Call;
-pub use cx::Counters;
 use cx::{Core, Cx};
+pub use cx::{Counters, Held};
 use event::{Command, Flow, Input, Now, Output};
 use ids::{Mint, Table};
 use media::MediaEvent;
@@ -103,6 +103,16 @@ impl Switch {
             && self.core.dialogs.is_empty()
             && self.core.slots.is_empty()
             && self.core.busy.is_empty()
+    }
+
+    /// What it holds: all zero when nothing is left of any call.
+    pub fn held(&self) -> Held {
+        Held {
+            calls: self.calls.len(),
+            dialogs: self.core.dialogs.len(),
+            transactions: self.core.transactions.len(),
+            timers: self.core.timers.len(),
+        }
     }
 
     /// What was counted since the start.

@@ -112,6 +112,11 @@ impl TimerQueue {
         due.map(|(_, owner, timer)| (*owner, *timer))
     }
 
+    /// How many are set.
+    pub(super) fn len(&self) -> usize {
+        self.queue.len()
+    }
+
     /// Whether none is set.
     pub(super) fn is_empty(&self) -> bool {
         self.queue.is_empty()

@@ -82,6 +82,18 @@ impl Monitor for View {
                     .label("status", word.as_str().unwrap_or_default()),
             );
         }
+        let held = status.held;
+        for (what, count) in [
+            ("calls", held.calls),
+            ("dialogs", held.dialogs),
+            ("transactions", held.transactions),
+            ("timers", held.timers),
+        ] {
+            let help = "What the switch holds, until the last late message of a call is absorbed.";
+            metrics.push(
+                Metric::gauge("callmask_switch_held", help, count as u64).label("what", what),
+            );
+        }
         self.signalling(&status, &mut metrics);
         self.media(&mut metrics);
         metrics.extend([
