@@ -21,12 +21,16 @@ pub fn router(monitor: Arc<dyn Monitor>) -> Router {
         .with_state(monitor)
 }
 
-/// 503 while draining, so that a load balancer sends new calls elsewhere.
+/// 503 while new calls are refused, so that a load balancer sends them elsewhere.
 async fn ready(State(monitor): State<Arc<dyn Monitor>>) -> Response {
     if monitor.ready() {
         "ready\n".into_response()
     } else {
-        (StatusCode::SERVICE_UNAVAILABLE, "draining\n").into_response()
+        (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "new calls are refused: see the log\n",
+        )
+            .into_response()
     }
 }
 

@@ -16,7 +16,8 @@ pub trait Calls: Send + Sync {
 
 /// The health of the process.
 pub trait Monitor: Send + Sync {
-    /// Whether new calls are taken: false before the sockets are open and while draining.
+    /// Whether new calls are taken: false before the sockets are open, while draining, and while
+    /// the call log cannot write.
     fn ready(&self) -> bool;
 
     /// All counters and gauges, families in order, samples of one family together.

@@ -64,7 +64,8 @@ impl Calls for View {
 
 impl Monitor for View {
     fn ready(&self) -> bool {
-        !self.draining.load(Ordering::Relaxed)
+        // A call that could not be recorded is refused, so elsewhere is better.
+        !self.draining.load(Ordering::Relaxed) && self.call_log.has_room()
     }
 
     fn metrics(&self) -> Vec<Metric> {

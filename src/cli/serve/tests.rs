@@ -196,3 +196,33 @@ async fn a_second_signal_ends_live_calls_and_each_has_its_record() {
     );
     log.close().unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_whose_call_log_cannot_write_is_not_ready() {
+    let folder = tempfile::tempdir().unwrap();
+    let carrier = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let config = config(folder.path(), carrier.local_addr().unwrap());
+    let running = Running::start(&config).await.unwrap();
+    assert!(
+        get(running.api, "/readyz")
+            .await
+            .starts_with("HTTP/1.1 200")
+    );
+
+    let behind = rusqlite::Connection::open(config.call_log()).unwrap();
+    behind.execute_batch("DROP TABLE audit").unwrap();
+    allocate(&running).await;
+    let log = running.server.call_log.clone();
+    let unwritten = tokio::task::spawn_blocking(move || log.flush()).await;
+    assert!(unwritten.unwrap().is_err());
+    let answer = get(running.api, "/readyz").await;
+    assert!(answer.starts_with("HTTP/1.1 503"), "{answer}");
+
+    let (signal, mut signals) = mpsc::channel(MAX_SIGNALS);
+    signal.send(()).await.unwrap();
+    let lost = running.run(&mut signals).await;
+    assert!(
+        lost.is_err(),
+        "rows that are on no disk are no success: {lost:?}"
+    );
+}
