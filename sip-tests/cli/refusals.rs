@@ -269,3 +269,17 @@ fn a_broken_configuration_is_refused_with_its_line() {
     let said = home.run(&["check"]);
     assert!(said.err.contains("callmask.toml:2") && said.err.contains("did you mean path?"));
 }
+
+#[test]
+fn a_missing_announcement_names_the_folder_also_of_a_bare_configuration_file() {
+    let home = Home::new();
+    let said = binary()
+        .current_dir(home.path(""))
+        .args(["--config", "callmask.toml", "exophone", "add", EXOPHONE])
+        .args(["--announcement", "nope.wav"])
+        .output()
+        .unwrap();
+    let error = String::from_utf8(said.stderr).unwrap();
+    let folder = home.path("").canonicalize().unwrap();
+    assert!(error.contains(folder.to_str().unwrap()), "{error}");
+}

@@ -83,7 +83,8 @@ impl State {
             return Ok(());
         };
         sound::check_name(&self.announcements, name).map_err(|why| {
-            let folder = std::path::absolute(&self.announcements);
+            // The configuration's folder is empty when its file was named without one.
+            let folder = std::path::absolute(Path::new(".").join(&self.announcements));
             let folder = folder.unwrap_or_else(|_| self.announcements.to_path_buf());
             Refused::from(refusal(
                 "announcement_file",
