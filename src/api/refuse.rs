@@ -94,7 +94,9 @@ impl From<store::Error> for Refused {
             store::Error::Disk(_) => (
                 StatusCode::INTERNAL_SERVER_ERROR,
                 "store_failed",
-                "nothing was changed; look at the disk and at the server's log",
+                // What a failed write left on the disk shows only when it is read again.
+                "look at the disk and at the server's log, start the server again, then look \
+                 whether the change was made before repeating it",
             ),
             store::Error::Busy(_) => (
                 StatusCode::SERVICE_UNAVAILABLE,
@@ -219,6 +221,16 @@ mod tests {
         ] {
             assert_eq!(status_of(code).as_u16(), status, "{code}");
         }
+    }
+
+    #[test]
+    fn a_failed_write_promises_nothing() {
+        let failed = Refused::from(store::Error::Disk("no space left".to_owned()));
+        assert_eq!(failed.status, StatusCode::INTERNAL_SERVER_ERROR);
+        let remedy = failed.into_refusal().remedy;
+        assert!(remedy.contains("whether the change was made"), "{remedy}");
+        let busy = Refused::from(store::Error::Busy(8)).into_refusal();
+        assert!(busy.remedy.contains("nothing was changed"), "{busy}");
     }
 
     #[test]
