@@ -1,8 +1,11 @@
 //! Commands through the admin socket of a server that holds the store.
 
+use std::io::{BufRead, BufReader};
 use std::os::unix::net::UnixListener;
 use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::process::Stdio;
+use std::sync::{Arc, Mutex, mpsc};
+use std::time::Duration;
 
 use callmask::api::{Calls, State, admin, serve_unix};
 use callmask::config::Config;
@@ -15,7 +18,9 @@ use callmask::switch::record::{CallRecord, Cause, EndedBy, LiveCall, Origin, Sta
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
-use crate::home::{AGENT, CUSTOMER, EXOPHONE, Home, create};
+use crate::home::{AGENT, CUSTOMER, EXOPHONE, Home, binary, create};
+
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A server as the command line sees it: the store, one call, and the socket.
 struct Server {
@@ -285,4 +290,30 @@ fn a_long_path_is_no_obstacle() {
     let server = Server::start(&home.path("callmask.toml"));
     assert_eq!(home.json(&["call", "live"]).as_array().unwrap().len(), 1);
     drop(server);
+}
+
+#[test]
+fn a_server_that_hangs_is_told_while_its_answer_is_awaited() {
+    let home = Home::with_exophone();
+    let hanging = UnixListener::bind(home.path("data/admin.sock")).unwrap();
+    let mut child = binary()
+        .args(["--config", home.path("callmask.toml").to_str().unwrap()])
+        .args(["exophone", "list"])
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let stderr = BufReader::new(child.stderr.take().unwrap()).lines();
+    let (said, lines) = mpsc::channel();
+    std::thread::spawn(move || stderr.map_while(Result::ok).try_for_each(|l| said.send(l)));
+    let told = lines.recv_timeout(PATIENCE);
+    if told.is_err() {
+        child.kill().unwrap();
+    }
+    let told = told.unwrap();
+    assert!(told.contains("admin.sock"), "{told}");
+    // Closing the connections is an answer of a kind.
+    drop(hanging);
+    assert_eq!(child.wait().unwrap().code(), Some(1));
+    let ended = lines.recv_timeout(PATIENCE).unwrap();
+    assert!(ended.contains("the server did not answer"), "{ended}");
 }

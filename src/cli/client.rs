@@ -18,6 +18,7 @@ use serde::de::DeserializeOwned;
 use tokio::net::UnixStream;
 
 use super::offline::{self, Closed, OpenStore};
+use super::output::Output;
 use crate::api::{ErrorBody, refusal};
 use crate::config::Config;
 use crate::io::admin_socket;
@@ -27,6 +28,8 @@ use crate::store::Refusal;
 const LOCK_PATIENCE: Duration = Duration::from_secs(3);
 /// How often it is looked at.
 const LOCK_POLL: Duration = Duration::from_millis(50);
+/// How long a server may take to begin its answer before the person at the terminal hears of it.
+const QUIET: Duration = Duration::from_secs(3);
 
 /// Where requests go.
 pub(super) struct Client {
@@ -205,7 +208,16 @@ async fn over_socket(socket: &Path, request: Request<Body>) -> Result<Response<B
         .map_err(|e| lost(e.to_string()))?;
     // It moves the bytes until the answer's body has been read; errors arrive there.
     tokio::spawn(connection);
-    let answer = sender.send_request(request).await;
+    let mut answer = std::pin::pin!(sender.send_request(request));
+    let answer = match tokio::time::timeout(QUIET, &mut answer).await {
+        Ok(answer) => answer,
+        // It may be busy, or hang: how long to wait is for the person to say.
+        Err(_) => {
+            let note = format!("waiting for the server at {}", socket.display());
+            Output { json: false }.note(&note);
+            answer.await
+        }
+    };
     let answer = answer.map_err(|e| lost(e.to_string()))?;
     Ok(answer.map(Body::new))
 }
