@@ -95,6 +95,7 @@ impl Call {
         } = *arrived;
         let source = flow.remote;
         let refuse = |status: u16, retry_after: Option<u32>, cx: &mut Cx<'_>| {
+            tracing::debug!(from = %source, "INVITE: {status}, and no call");
             let mut dice = cx.core.mint.stream();
             let tag = cx.core.mint.id(&mut dice);
             let asked = Asked {

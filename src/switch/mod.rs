@@ -27,6 +27,7 @@ pub mod settings;
 #[cfg(test)]
 mod sim;
 mod timers;
+mod trail;
 mod transaction;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -44,6 +45,7 @@ use record::{Cause, EndedBy};
 pub use router::Router;
 use settings::Settings;
 use timers::{Owner, Timer, TimerQueue};
+use trail::Cue;
 use transaction::Lapse;
 
 /// One shard of the switch.
@@ -55,6 +57,8 @@ pub struct Switch {
     drain: Option<u32>,
     /// The call that the present input is about: the one a panic costs.
     current: Option<u64>,
+    /// What the present input is, for the log.
+    cue: Cue,
 }
 
 impl Switch {
@@ -82,6 +86,7 @@ impl Switch {
             last_call: 0,
             drain: None,
             current: None,
+            cue: Cue::Command,
         }
     }
 
@@ -177,6 +182,7 @@ impl Switch {
 
     fn lapsed(&mut self, lapse: Lapse, world: &mut World<'_>) {
         let Lapse { tx, owner, how } = lapse;
+        self.cue = Cue::Unanswered(how);
         self.with_call(owner.call, world, |call, cx| {
             let Some(leg) = call.legs.get_mut(usize::from(owner.leg)) else {
                 return;
@@ -188,6 +194,7 @@ impl Switch {
     }
 
     fn fire(&mut self, owner: Owner, timer: Timer, world: &mut World<'_>) {
+        self.cue = Cue::Timer(timer);
         match owner {
             Owner::Transaction(tx) => {
                 let lapse = {
@@ -217,6 +224,7 @@ impl Switch {
         let Some(id) = self.core.slots.get(&slot).copied() else {
             return;
         };
+        self.cue = Cue::Media;
         self.with_call(id.call, world, |call, cx| match event {
             MediaEvent::Played { id, .. } => call.played(id, cx),
             MediaEvent::Silent { .. } => call.end(EndedBy::System, Cause::MediaTimeout, cx),
@@ -241,6 +249,7 @@ impl Switch {
                 (keys, EndedBy::System, Cause::Shutdown)
             }
         };
+        self.cue = Cue::Command;
         for key in keys {
             self.contained(world, |switch, world| {
                 switch.with_call(key, world, |call, cx| call.end(by, cause, cx));
@@ -265,7 +274,9 @@ impl Switch {
         let Some(call) = self.calls.get_mut(&key) else {
             return;
         };
+        let before = trail::states(call);
         act(call, &mut world.cx(&mut self.core));
+        trail::tell(call, before.as_deref(), self.cue);
         if call.is_finished() {
             self.calls.remove(&key);
         }

@@ -7,6 +7,7 @@ use crate::switch::event::{Flow, Output};
 use crate::switch::inbound::{self, Arrived};
 use crate::switch::mask::{self, Asked};
 use crate::switch::settings::TrunkId;
+use crate::switch::trail::Cue;
 use crate::switch::transaction::{Answer, Arrival, LegRef, TxId};
 use crate::switch::{Switch, World};
 
@@ -26,6 +27,7 @@ impl Switch {
             Ok(essentials) => essentials,
             Err(malformed) => {
                 self.core.counters.malformed += 1;
+                tracing::debug!(from = %flow.remote, "not usable: {malformed}");
                 // §8.2, §16.3 by analogy: say so to a request whose sender can be answered.
                 let answerable = message.method().is_some_and(|m| m != Method::Ack)
                     && message.first(Header::Via).is_some()
@@ -52,6 +54,7 @@ impl Switch {
                 return;
             }
         };
+        self.cue = Cue::of(&message, &essentials);
         if message.is_request() {
             self.request(flow, trunk, &message, &essentials, world);
         } else {
@@ -334,6 +337,7 @@ impl Switch {
         flow: &Flow,
         world: &mut World<'_>,
     ) {
+        tracing::debug!(from = %flow.remote, "{}: {status}, and no call", self.cue);
         let mut cx = world.cx(&mut self.core);
         let mut dice = cx.core.mint.stream();
         let tag = cx.core.mint.id(&mut dice);

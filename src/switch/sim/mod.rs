@@ -27,6 +27,7 @@ mod scene;
 mod seeds;
 mod shared_address;
 mod style;
+mod trail;
 mod ua;
 mod wire;
 mod world;
