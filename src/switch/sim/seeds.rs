@@ -178,11 +178,11 @@ fn from_environment(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.parse().ok()
 }
 
-/// Runs `one` for one in `share` seeds on all processors; the first few failures, and what was met.
-fn sweep(
-    share: u64,
-    one: impl Fn(u64) -> Result<Coverage, String> + Sync,
-) -> (Vec<String>, Coverage, u64) {
+/// The first few failures, what was met, and how many seeds ran.
+pub(super) type Swept = (Vec<String>, Coverage, u64);
+
+/// Runs `one` for one in `share` seeds on all processors.
+pub(super) fn sweep(share: u64, one: impl Fn(u64) -> Result<Coverage, String> + Sync) -> Swept {
     let only = from_environment("CALLMASK_SEED");
     let long = std::env::var_os("CALLMASK_LONG").map(|_| MANY_SEEDS);
     let count = from_environment("CALLMASK_SEEDS").or(long).unwrap_or(SEEDS);
