@@ -21,13 +21,17 @@ struct Serve {
 impl Serve {
     /// Started, and read up to its ready line.
     fn start(home: &Home) -> Serve {
-        let config = home.write(
-            "serve.toml",
-            "[sip]\nlisten = [\"udp:127.0.0.1:0\"]\n\
-             [[trunk]]\nname = \"carrier\"\ntargets = [\"udp:127.0.0.1:9\"]\n\
-             accept_from = [\"127.0.0.1\"]\n[api]\nlisten = \"127.0.0.1:0\"\n\
-             [media]\nports = \"40000-40003\"\n",
-        );
+        let trunk = "[[trunk]]\nname = \"carrier\"\ntargets = [\"udp:127.0.0.1:9\"]\n\
+                     accept_from = [\"127.0.0.1\"]\n";
+        let mut serve = Serve::spawn(home, trunk);
+        serve.read_until("callmask ready: ");
+        serve
+    }
+
+    fn spawn(home: &Home, trunks: &str) -> Serve {
+        let config = "[sip]\nlisten = [\"udp:127.0.0.1:0\"]\n[api]\nlisten = \"127.0.0.1:0\"\n\
+                      [media]\nports = \"40000-40003\"\n";
+        let config = home.write("serve.toml", &format!("{config}{trunks}"));
         let mut child = binary()
             .args(["--config", &config, "serve"])
             .env_remove("RUST_LOG")
@@ -35,12 +39,10 @@ impl Serve {
             .spawn()
             .unwrap();
         let stderr = BufReader::new(child.stderr.take().unwrap()).lines();
-        let mut serve = Serve {
+        Serve {
             child,
             stderr: Some(stderr),
-        };
-        serve.read_until("callmask ready: ");
-        serve
+        }
     }
 
     fn read_until(&mut self, part: &str) {
@@ -92,4 +94,12 @@ fn a_hangup_signal_ends_no_calls() {
     serve.read_until("SIGHUP changes nothing");
     serve.send(Signal::SIGTERM);
     assert_eq!(serve.end(), "exit status: 0");
+}
+
+#[test]
+fn a_server_without_a_trunk_warns_and_serves() {
+    let home = Home::new();
+    let mut serve = Serve::spawn(&home, "");
+    serve.read_until("no trunk is configured");
+    serve.read_until("callmask ready: ");
 }

@@ -22,7 +22,7 @@ pub(super) fn run(config: &Config, out: Output) -> Done {
             )
         })?;
     }
-    let warnings = warnings(config);
+    let warnings = config.warnings();
     let listen: Vec<String> = config
         .sip
         .listen
@@ -52,21 +52,4 @@ pub(super) fn run(config: &Config, out: Output) -> Done {
         let (message, remedy) = text.split_once("; ").unwrap_or((&text, ""));
         refusal("too_few_descriptors", message, remedy)
     })
-}
-
-/// What is allowed, but hardly meant.
-fn warnings(config: &Config) -> Vec<String> {
-    let mut found = Vec::new();
-    if config.trunks.is_empty() {
-        found.push("no trunk is configured: every call is dropped".to_owned());
-    }
-    for trunk in &config.trunks {
-        if trunk.accept_from.is_empty() {
-            found.push(format!(
-                "trunk {} accepts calls from nowhere: it can only take calls",
-                trunk.name
-            ));
-        }
-    }
-    found
 }

@@ -177,6 +177,31 @@ impl Config {
         folder.map(Path::to_owned).unwrap_or_default()
     }
 
+    /// What is allowed, but hardly meant.
+    pub fn warnings(&self) -> Vec<String> {
+        let mut found = Vec::new();
+        if self.trunks.is_empty() {
+            found.push("no trunk is configured: every call is dropped".to_owned());
+        }
+        for Trunk {
+            name, accept_from, ..
+        } in &self.trunks
+        {
+            if accept_from.is_empty() {
+                found.push(format!(
+                    "trunk {name} accepts calls from nowhere: it can only take calls"
+                ));
+            }
+            if accept_from.iter().any(Cidr::is_everything) {
+                found.push(format!(
+                    "trunk {name} accepts calls from everywhere: whoever reaches this server can \
+                     call as any number"
+                ));
+            }
+        }
+        found
+    }
+
     /// The SQLite file of the call log.
     pub fn call_log(&self) -> PathBuf {
         self.store.path.join("calls.sqlite")

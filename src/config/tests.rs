@@ -475,3 +475,17 @@ fn the_annotated_file_names_the_true_defaults() {
         plain.media.media_timeout_secs
     );
 }
+
+#[test]
+fn what_is_hardly_meant_is_warned_of() {
+    let warnings = |text: &str| Config::parse(text, None).unwrap().warnings().join("; ");
+    assert!(warnings("").contains("no trunk"));
+    let trunk = |from: &str| {
+        format!("[[trunk]]\nname = \"t\"\ntargets = \"udp:127.0.0.1\"\naccept_from = {from}\n")
+    };
+    assert!(warnings(&trunk("[]")).contains("trunk t accepts calls from nowhere"));
+    for everything in ["\"0.0.0.0/0\"", "[\"192.0.2.1\", \"::/0\"]"] {
+        assert!(warnings(&trunk(everything)).contains("trunk t accepts calls from everywhere"));
+    }
+    assert_eq!(warnings(&trunk("\"192.0.2.0/24\"")), "");
+}

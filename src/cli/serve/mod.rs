@@ -31,6 +31,9 @@ const API_PATIENCE: Duration = Duration::from_secs(2);
 /// Runs until SIGTERM or SIGINT.
 pub(super) fn run(config: Config) -> Done {
     crate::telemetry::start(config.log.level);
+    for warning in config.warnings() {
+        tracing::warn!("{warning}");
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
