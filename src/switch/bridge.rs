@@ -420,9 +420,9 @@ fn settled(offer: &Media, formats: Vec<Format>) -> Option<Negotiated> {
     })
 }
 
-/// Whether an offer can be served from a port pair: an address of the same family.
+/// Whether an offer can be served from a port pair: an address of the same family, and a port
+/// behind it for RTCP, without which no answer could be agreed on later.
 pub(super) fn reachable(media: &Media, ports: PortPair) -> bool {
-    media
-        .rtp_address()
-        .is_some_and(|rtp| same_family(rtp.ip(), ports.address))
+    let rtp = media.rtp_address();
+    rtp.is_some_and(|rtp| same_family(rtp.ip(), ports.address)) && media.rtcp_address().is_some()
 }

@@ -378,3 +378,18 @@ fn a_call_that_is_ended_before_the_ack_says_bye_only_after_it() {
     assert_eq!(b.told(caller()), ["1.2 BYE"]);
     b.ends(1);
 }
+
+// RFC 3264 §6: what cannot be answered is refused.
+
+#[test]
+fn an_offer_without_a_port_for_rtcp_is_refused_before_anybody_rings() {
+    let mut b = bench();
+    let offer = String::from_utf8(invite(|_| {})).unwrap();
+    // As long as before: Content-Length holds.
+    let last_port = offer.replace("4000 RTP/AVP 8 101", "65535 RTP/AVP 8 99");
+    assert_ne!(last_port, offer);
+    b.hear(caller(), last_port.as_bytes());
+    assert_eq!(b.told(callee()), Vec::<String>::new());
+    assert_eq!(b.told(caller()), ["0 100 INVITE", "0 488 INVITE"]);
+    b.ends(1);
+}
