@@ -2,7 +2,7 @@
 //! repeats, reorders and delays, and a judge. Everything is drawn from a seed, which a failure
 //! names: `CALLMASK_SEED=n cargo test --lib sim::seeds` runs that one again.
 //!
-//! `CALLMASK_SEEDS=n` runs so many, `CALLMASK_LONG=1` a hundred thousand, `CALLMASK_TRACE=1` prints what
+//! `CALLMASK_SEEDS=n` runs so many, `CALLMASK_LONG=1` a million, `CALLMASK_TRACE=1` prints what
 //! is delivered and said.
 
 mod acts;

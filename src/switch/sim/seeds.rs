@@ -9,9 +9,9 @@ use super::world::World;
 use crate::switch::leg::LegState;
 
 /// Seeds in an ordinary test run.
-const SEEDS: u64 = 1_000;
+const SEEDS: u64 = 10_000;
 /// Seeds with `CALLMASK_LONG`.
-const MANY_SEEDS: u64 = 100_000;
+const MANY_SEEDS: u64 = 1_000_000;
 
 /// Who sent the INVITE (the caller's leg or the callee's), the leg's state, and events that some
 /// seed must bring to it there.

@@ -1,6 +1,7 @@
 //! The debug log lets an engineer follow a call, and shows nothing a party wrote.
 
 use std::io;
+use std::process::Command;
 use std::sync::{Arc, Mutex};
 
 use super::bench::{Bench, caller, invite};
@@ -20,8 +21,25 @@ impl io::Write for Log {
     }
 }
 
+/// Set in the process that has the log to itself.
+const ALONE: &str = "CALLMASK_TRAIL_ALONE";
+const NAME: &str = "switch::sim::trail::debug_tells_each_state_and_what_led_to_it_and_no_number";
+
 #[test]
 fn debug_tells_each_state_and_what_led_to_it_and_no_number() {
+    // Whether a line is wanted is remembered for the whole process, so that a test beside this
+    // one, which wants none, could take it away: this test runs in a process of its own.
+    if std::env::var_os(ALONE).is_none() {
+        let binary = std::env::current_exe().unwrap();
+        let alone = Command::new(binary)
+            .args([NAME, "--exact", "--nocapture"])
+            .env(ALONE, "1")
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&alone.stdout);
+        assert!(said.contains("1 passed"), "{said}");
+        return;
+    }
     let log = Log::default();
     let writer = log.clone();
     let subscriber = tracing_subscriber::fmt()
