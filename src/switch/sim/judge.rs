@@ -134,6 +134,9 @@ pub(super) fn judge(world: &World) -> Vec<String> {
     records(world, &mut problems);
     dead_ends(world, &mut problems);
     for ua in &world.uas {
+        if ua.spoke_too_late() {
+            continue;
+        }
         problems.extend(ua.complaints.iter().cloned());
         if !ua.gone {
             phone(ua, &mut problems);

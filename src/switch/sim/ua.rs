@@ -128,6 +128,9 @@ pub(super) struct Ua {
     pub gone: bool,
     /// When the first answer other than 100 came, and the latest.
     pub heard_us: Option<u64>,
+    /// When the switch first sent it its INVITE, and when a word of it first reached the switch.
+    pub dialled_us: u64,
+    pub reached_us: Option<u64>,
     pub complaints: Vec<String>,
     pub out: Vec<Packet>,
     pub(super) last_answer: Option<Packet>,
@@ -155,6 +158,8 @@ impl Ua {
             failure_acked: false,
             gone: false,
             heard_us: None,
+            dialled_us: 0,
+            reached_us: None,
             complaints: Vec::new(),
             out: Vec::new(),
             last_answer: None,
@@ -372,6 +377,13 @@ impl Ua {
         self.settle(|what, _| what == What::Success(i));
         let (branch, bytes) = self.within(i, "BYE", &[]);
         self.repeat(What::Bye(i), &branch, bytes, now_us);
+    }
+
+    /// Whether its first word came when the switch had given up at 64·T1: it was taken for
+    /// silent, and what it believes is its own affair.
+    pub(super) fn spoke_too_late(&self) -> bool {
+        let late_us = self.dialled_us + SPAN_US;
+        matches!(self.part, Part::Callee(_)) && self.reached_us.is_some_and(|us| us >= late_us)
     }
 
     /// Takes one message.

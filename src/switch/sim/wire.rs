@@ -106,6 +106,7 @@ impl World {
             switch_socket(),
         );
         ua.call_id = message.field("Call-ID").unwrap_or_default().to_owned();
+        ua.dialled_us = self.now_us;
         let i = self.uas.len();
         self.by_call_id.insert(ua.call_id.clone(), i);
         self.uas.push(ua);

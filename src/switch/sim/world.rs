@@ -223,6 +223,9 @@ impl World {
 
     fn deliver(&mut self, parcel: Parcel) {
         if parcel.inbound {
+            if let Some(i) = parcel.ua {
+                self.uas[i].reached_us.get_or_insert(self.now_us);
+            }
             self.hear(&parcel);
             self.ledger_note(&parcel);
             let refused = self.pool.refused();
