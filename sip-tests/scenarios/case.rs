@@ -66,6 +66,15 @@ pub(crate) struct Says {
     /// Configuration keys that differ from the default ones.
     #[serde(default)]
     pub(crate) config: toml::Table,
+    /// Keys of the one trunk that differ from the default ones.
+    #[serde(default)]
+    pub(crate) trunk: toml::Table,
+    /// SIPp repeats nothing by itself and takes every repetition for a message of its own.
+    #[serde(default)]
+    pub(crate) exact: bool,
+    /// Waits for 64·T1 or longer: played only in long runs.
+    #[serde(default)]
+    pub(crate) long: bool,
     /// Done before anybody calls; by default one ExoPhone and one allocation.
     #[serde(default = "one_allocation")]
     pub(crate) setup: Vec<Step>,
@@ -131,6 +140,37 @@ pub(crate) struct Expect {
     /// The server has been told to stop by a step of the case.
     #[serde(default)]
     pub(crate) stopped: bool,
+    /// Somebody leaves the server without an answer: what it holds for them is not awaited.
+    #[serde(default)]
+    pub(crate) lingers: bool,
+    /// How often a side received what.
+    #[serde(default)]
+    pub(crate) heard: Vec<Times>,
+}
+
+/// How often a side received a kind of message.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Times {
+    /// Who.
+    pub(crate) side: Side,
+    /// A regular expression that the whole message matches.
+    pub(crate) like: String,
+    /// At least so often.
+    #[serde(default)]
+    pub(crate) least: usize,
+    /// At most so often; without it exactly `least` times.
+    pub(crate) most: Option<usize>,
+}
+
+/// A side of the call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Side {
+    /// Who placed it.
+    Caller,
+    /// Who was called.
+    Callee,
 }
 
 fn customer() -> String {

@@ -2,13 +2,18 @@
 //!
 //! `cargo test --test scenarios` plays all, `-- NAME` those whose name contains NAME. Filled
 //! scripts, SIPp's logs and the server's log of each case are left in `target/tmp/scenarios`.
+//! Cases with long timers are played with `--long` or `CALLMASK_LONG=1` only.
 //! `CALLMASK_TEST_BINARY` names another binary to judge than the one cargo built along.
 //! `--write-table` brings the table in `sip-tests/README.md` up to date.
 
 mod case;
+mod judge;
+mod rules;
 mod run;
 mod script;
 mod table;
+#[path = "../soak/watch.rs"]
+mod watch;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -44,7 +49,8 @@ fn main() -> ExitCode {
         if flag("--write-table") {
             return table::write(&readme(), &cases).map(|()| 0);
         }
-        play(cases, &names)
+        let long = flag("--long") || std::env::var_os("CALLMASK_LONG").is_some();
+        play(cases, &names, long)
     });
     match result {
         Ok(0) => ExitCode::SUCCESS,
@@ -58,13 +64,16 @@ fn main() -> ExitCode {
 }
 
 /// Plays what the names choose and returns how many failed.
-fn play(cases: Vec<Case>, names: &[&String]) -> Result<usize, String> {
+fn play(cases: Vec<Case>, names: &[&String], long: bool) -> Result<usize, String> {
     let chosen = |name: &str| names.is_empty() || names.iter().any(|n| name.contains(n.as_str()));
     let table = table::is_current(&readme(), &cases);
     let mut jobs = Vec::new();
     for case in cases {
         if case.name == META {
             jobs.extend(flipped(&case).into_iter().filter(|j| chosen(&j.case.name)));
+        }
+        if case.says.long && !long {
+            continue;
         }
         if chosen(&case.name) {
             jobs.push(Job {
@@ -162,6 +171,14 @@ fn flipped(case: &Case) -> Vec<Job> {
         flip("wrong-party", "callee.xml", &|c| {
             // The callee's script now expects a stranger's number as the target.
             c.says.callee = "STRANGER".to_owned();
+        }),
+        flip("wrong-count-heard", "the callee received 1 like", &|c| {
+            c.says.expect.heard.push(case::Times {
+                side: case::Side::Callee,
+                like: "^INVITE ".to_owned(),
+                least: 2,
+                most: None,
+            });
         }),
         flip("missing-log-line", "no line of the server's log", &|c| {
             c.says.expect.log = Some("words that no server writes".to_owned());

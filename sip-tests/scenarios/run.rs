@@ -1,6 +1,5 @@
 //! Plays one case against a server of its own and judges it.
 
-use std::collections::BTreeMap;
 use std::net::{SocketAddr, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -11,16 +10,15 @@ use serde_json::Value;
 use tokio::time::{interval, timeout};
 
 use crate::case::{Case, EXOPHONE, INVITE, PEOPLE, Step, Target};
-use crate::script::{Heard, Player, Script, Seat};
+use crate::script::{Logged, Player, Script, Seat};
+use crate::watch::Watch;
 
 /// Longest wait for a condition of a case: longer than Timer B (32 s) is never needed.
 const PATIENCE: Duration = Duration::from_secs(40);
 /// Longest time from SIGTERM to the end of a server without calls.
 const STOP_PATIENCE: Duration = Duration::from_secs(8);
-/// Longest time from the end of a call to its record.
-const RECORD_PATIENCE: Duration = Duration::from_secs(6);
 /// How often the command line is asked.
-const POLL: Duration = Duration::from_millis(100);
+pub(crate) const POLL: Duration = Duration::from_millis(100);
 /// Largest datagram a watched socket takes.
 const LARGEST: usize = 65_535;
 
@@ -46,7 +44,7 @@ pub(crate) async fn run(case: &Case, places: &Places) -> Vec<String> {
 
 /// What steps found out.
 #[derive(Debug, Default)]
-struct Known {
+pub(crate) struct Known {
     /// The live call.
     sid: String,
     /// What the command marked `is_id` printed.
@@ -68,6 +66,10 @@ async fn play(case: &Case, places: &Places, wrong: &mut Vec<String>) -> Result<(
     let mut config =
         server::config(target.address(), case.says.pairs).map_err(|e| e.to_string())?;
     server::merge(&mut config, &case.says.config);
+    let trunk = config.get_mut("trunk").and_then(|t| t.get_mut(0));
+    if let Some(toml::Value::Table(trunk)) = trunk {
+        server::merge(trunk, &case.says.trunk);
+    }
     let home = Home::new(&places.binary, &config).map_err(|e| e.to_string())?;
     let mut server = home.serve().await.map_err(|e| e.to_string())?;
     let stage = Stage {
@@ -86,7 +88,9 @@ async fn play(case: &Case, places: &Places, wrong: &mut Vec<String>) -> Result<(
         if !server.is_alive() {
             return Err("the server died".to_owned());
         }
-        stage.judge_records(wrong).await?;
+        stage
+            .judge_records(Some(&Watch::of(&server)?), wrong)
+            .await?;
         server.terminate().map_err(|e| e.to_string())?;
     }
     match server.wait_end(STOP_PATIENCE).await {
@@ -96,16 +100,16 @@ async fn play(case: &Case, places: &Places, wrong: &mut Vec<String>) -> Result<(
     }
     if case.says.expect.stopped {
         // The store opens only when the server is gone, and then tells the same.
-        stage.judge_records(wrong).await?;
+        stage.judge_records(None, wrong).await?;
     }
     stage.judge_log(&server.lines().join("\n"), wrong)
 }
 
-struct Stage<'a> {
-    case: &'a Case,
-    places: &'a Places,
+pub(crate) struct Stage<'a> {
+    pub(crate) case: &'a Case,
+    pub(crate) places: &'a Places,
     folder: PathBuf,
-    home: &'a Home,
+    pub(crate) home: &'a Home,
     server: SocketAddr,
 }
 
@@ -140,30 +144,22 @@ impl Stage<'_> {
         if let Err(e) = caller.end().await {
             wrong.push(e);
         }
-        let heard = caller.heard()?;
-        if says.expect.caller_hears_nothing && !heard.is_empty() {
-            wrong.push(format!("the caller received {} messages", heard.len()));
-        }
-        if !says.expect.caller_hears_nothing && heard.is_empty() {
-            wrong.push("the caller received nothing".to_owned());
-        }
-        self.judge_heard("caller", &says.caller, "canary-b", &heard, wrong)?;
-        let heard = match &mut far {
+        self.judge_caller(&caller.log()?, wrong)?;
+        let log = match &mut far {
             FarEnd::Nobody => return Ok(()),
             FarEnd::Plays(callee) => {
                 if let Err(e) = callee.end().await {
                     wrong.push(e);
                 }
-                callee.heard()?
+                callee.log()?
             }
             FarEnd::Watched(socket) => drain(socket)?,
         };
-        self.judge_far_end(&heard, wrong);
-        self.judge_heard("callee", &says.callee, "canary-a", &heard, wrong)
+        self.judge_callee(&log, wrong)
     }
 
     /// What the scripts and commands of this case may name.
-    fn values(&self, callee_side: bool, known: &Known) -> Vec<(&'static str, String)> {
+    pub(crate) fn values(&self, callee_side: bool, known: &Known) -> Vec<(&'static str, String)> {
         let says = &self.case.says;
         let (caller, callee) = (Case::number(&says.caller), Case::number(&says.callee));
         let (own, other) = if callee_side {
@@ -214,6 +210,8 @@ impl Stage<'_> {
             seat,
             server,
             values: &values,
+            exact: self.case.says.exact,
+            long: self.case.says.long,
         };
         script.play(&self.places.fragments).await
     }
@@ -278,138 +276,9 @@ impl Stage<'_> {
     fn fill(&self, text: &str, known: &Known) -> Result<String, String> {
         crate::script::fill(text, &self.values(false, known), &self.places.fragments)
     }
-
-    /// No message that a side received may match the others' numbers or the other's canary.
-    fn judge_heard(
-        &self,
-        side: &str,
-        owner: &str,
-        canary: &str,
-        heard: &[Heard],
-        wrong: &mut Vec<String>,
-    ) -> Result<(), String> {
-        let mut forbidden: Vec<String> = Case::hidden_from(owner)
-            .iter()
-            .map(|n| (*n).to_owned())
-            .collect();
-        forbidden.push(canary.to_owned());
-        forbidden.extend(self.case.says.expect.forbidden.iter().cloned());
-        for pattern in forbidden {
-            let pattern = Regex::new(&pattern).map_err(|e| e.to_string())?;
-            if let Some(Heard(message)) = heard.iter().find(|h| pattern.is_match(&h.0)) {
-                let line = message.lines().find(|l| pattern.is_match(l));
-                let line = line.unwrap_or_default();
-                wrong.push(format!("the {side} received {pattern}, as in: {line}"));
-            }
-        }
-        Ok(())
-    }
-
-    /// At most one leg B, and none where there must be none.
-    fn judge_far_end(&self, heard: &[Heard], wrong: &mut Vec<String>) {
-        let mut legs: Vec<&str> = heard
-            .iter()
-            .filter(|h| h.0.starts_with("INVITE "))
-            .filter_map(|h| h.0.lines().find(|l| l.starts_with("Call-ID:")))
-            .collect();
-        legs.sort_unstable();
-        legs.dedup();
-        let wanted = usize::from(self.case.says.target != Target::Untouched);
-        if legs.len() != wanted {
-            wrong.push(format!("{} legs B were tried, not {wanted}", legs.len()));
-        }
-        // RFC 3261 §9.1: no CANCEL to who never answered anything.
-        let silent = self.case.says.target == Target::Silent;
-        if silent && heard.iter().any(|h| h.0.starts_with("CANCEL ")) {
-            wrong.push("a CANCEL came before any provisional response".to_owned());
-        }
-        if self.case.says.target == Target::Untouched && !heard.is_empty() {
-            wrong.push(format!("the target received {} messages", heard.len()));
-        }
-    }
-
-    /// As many records as expected, the oldest as expected, and no live call.
-    async fn judge_records(&self, wrong: &mut Vec<String>) -> Result<(), String> {
-        let expect = &self.case.says.expect;
-        let mut last = (Vec::new(), Vec::new());
-        let mut pace = interval(POLL);
-        let settled = async {
-            loop {
-                pace.tick().await;
-                let list = |v: Value| v.as_array().cloned().unwrap_or_default();
-                let records = self.home.ask_json(&["call", "list"]).await;
-                let live = self.home.ask_json(&["call", "live"]).await;
-                last = (
-                    records.map(list).map_err(|e| e.to_string())?,
-                    live.map(list).map_err(|e| e.to_string())?,
-                );
-                if last.0.len() == expect.record.len() && last.1.is_empty() {
-                    return Ok::<(), String>(());
-                }
-            }
-        };
-        if let Ok(result) = timeout(RECORD_PATIENCE, settled).await {
-            result?;
-        }
-        let (mut records, live) = last;
-        if !live.is_empty() {
-            wrong.push(format!("{} calls are still live", live.len()));
-        }
-        if records.len() != expect.record.len() {
-            let (found, wanted) = (records.len(), expect.record.len());
-            wrong.push(format!("{found} records, not {wanted}"));
-        }
-        // Call ids begin with the time of the INVITE.
-        records.sort_by_key(|r| text(r, "sid").map(str::to_owned));
-        for (record, wanted) in records.iter().zip(&expect.record) {
-            self.judge_record(record, wanted, wrong)?;
-        }
-        Ok(())
-    }
-
-    fn judge_record(
-        &self,
-        record: &Value,
-        wanted: &BTreeMap<String, toml::Value>,
-        wrong: &mut Vec<String>,
-    ) -> Result<(), String> {
-        let exophone = toml::Value::String(EXOPHONE.to_owned());
-        let always = [("exophone".to_owned(), exophone)];
-        for (key, value) in always.iter().map(|(k, v)| (k, v)).chain(wanted) {
-            let value = match value {
-                toml::Value::String(s) if s == "null" => Value::Null,
-                toml::Value::String(s) => self.fill(s, &Known::default())?.into(),
-                other => serde_json::to_value(other).map_err(|e| e.to_string())?,
-            };
-            let found = record.get(key).unwrap_or(&Value::Null);
-            if *found != value {
-                wrong.push(format!("the record's {key} is {found}, not {value}"));
-            }
-        }
-        Ok(())
-    }
-
-    /// No full number in the log; the line the case expects.
-    fn judge_log(&self, log: &str, wrong: &mut Vec<String>) -> Result<(), String> {
-        for (_, number) in PEOPLE {
-            if log.contains(number.trim_start_matches("+91")) {
-                wrong.push("a full number stands in the server's log".to_owned());
-            }
-        }
-        if log.contains("panicked at") {
-            wrong.push("something panicked in the server".to_owned());
-        }
-        if let Some(pattern) = &self.case.says.expect.log {
-            let pattern = Regex::new(pattern).map_err(|e| e.to_string())?;
-            if !pattern.is_match(log) {
-                wrong.push(format!("no line of the server's log matches {pattern}"));
-            }
-        }
-        Ok(())
-    }
 }
 
-fn text<'a>(value: &'a Value, key: &str) -> Option<&'a str> {
+pub(crate) fn text<'a>(value: &'a Value, key: &str) -> Option<&'a str> {
     value.get(key)?.as_str()
 }
 
@@ -433,7 +302,7 @@ async fn until<T, F: Future<Output = Option<T>>>(
 }
 
 /// What waits in the kernel's buffer of a socket that nobody has read yet.
-fn drain(socket: &UdpSocket) -> Result<Vec<Heard>, String> {
+fn drain(socket: &UdpSocket) -> Result<Vec<Logged>, String> {
     socket.set_nonblocking(true).map_err(|e| e.to_string())?;
     let mut heard = Vec::new();
     let mut buffer = vec![0_u8; LARGEST];
@@ -441,7 +310,10 @@ fn drain(socket: &UdpSocket) -> Result<Vec<Heard>, String> {
         match socket.recv_from(&mut buffer) {
             Ok((length, _)) => {
                 let message = String::from_utf8_lossy(buffer.get(..length).unwrap_or_default());
-                heard.push(Heard(message.into_owned()));
+                heard.push(Logged {
+                    received: true,
+                    text: message.into_owned(),
+                });
             }
             Err(e) if e.kind() == std::io::ErrorKind::WouldBlock => return Ok(heard),
             Err(e) => return Err(e.to_string()),

@@ -13,8 +13,10 @@ use tokio::time::timeout;
 const DEPTH: usize = 5;
 /// Ports for SIPp: below those that kernels choose and those that servers get for media.
 const PORTS: std::ops::Range<u16> = 5_100..9_900;
-/// Longest play of one script.
-const PLAY: Duration = Duration::from_secs(60);
+/// Longest play of one script, and of one with long timers.
+const PLAY: [Duration; 2] = [Duration::from_secs(60), Duration::from_secs(200)];
+/// What SIPp itself is given of that, in seconds.
+const PLAY_SIPP_SECS: [u32; 2] = [50, 180];
 /// Longest time for ports to become free.
 const LEAVE: Duration = Duration::from_secs(2);
 /// How often a starting SIPp's socket is looked for.
@@ -34,6 +36,10 @@ pub(crate) struct Script<'a> {
     pub(crate) server: Option<SocketAddr>,
     /// What to put in for `{{NAME}}`.
     pub(crate) values: &'a [(&'a str, String)],
+    /// SIPp repeats nothing by itself.
+    pub(crate) exact: bool,
+    /// It has long timers to wait for.
+    pub(crate) long: bool,
 }
 
 /// A SIPp that plays a script.
@@ -41,11 +47,17 @@ pub(crate) struct Player {
     child: Child,
     name: String,
     folder: PathBuf,
+    play: Duration,
 }
 
-/// A message that SIPp received.
+/// A message on a side's wire.
 #[derive(Debug, Clone)]
-pub(crate) struct Heard(pub(crate) String);
+pub(crate) struct Logged {
+    /// Received, or else sent.
+    pub(crate) received: bool,
+    /// The message, and perhaps a line end.
+    pub(crate) text: String,
+}
 
 /// Puts in every `{{name}}` from the fragments folder and every `{{NAME}}` from `values`.
 pub(crate) fn fill(
@@ -65,12 +77,7 @@ pub(crate) fn fill(
             filled.push_str(before);
             match values.iter().find(|(n, _)| *n == name) {
                 Some((_, value)) => filled.push_str(value),
-                None => {
-                    let file = fragments.join(format!("{name}.xml"));
-                    let fragment = std::fs::read_to_string(&file)
-                        .map_err(|_| format!("no value and no fragment named {name}"))?;
-                    filled.push_str(fragment.trim_end());
-                }
+                None => filled.push_str(&fragment(name, fragments)?),
             }
             rest = behind;
         }
@@ -78,6 +85,25 @@ pub(crate) fn fill(
         text = filled;
     }
     Err("fragments nest too deep".to_owned())
+}
+
+/// The fragment that `name key=value …` asks for, its own `{{key}}`s filled in.
+fn fragment(asked: &str, fragments: &Path) -> Result<String, String> {
+    let mut words = asked.split_whitespace();
+    let name = words.next().unwrap_or_default();
+    let file = fragments.join(format!("{name}.xml"));
+    let text = std::fs::read_to_string(&file)
+        .map_err(|_| format!("no value and no fragment named {name}"))?;
+    words.try_fold(text.trim_end().to_owned(), |text, word| {
+        let (key, value) = word
+            .split_once('=')
+            .ok_or_else(|| format!("{{{{{asked}}}}}: {word} is no key=value"))?;
+        let place = format!("{{{{{key}}}}}");
+        if !text.contains(&place) {
+            return Err(format!("the fragment {name} has no {place}"));
+        }
+        Ok(text.replace(&place, value))
+    })
 }
 
 /// Ports for one SIPp, kept bound so that nobody else takes them until it starts.
@@ -162,7 +188,10 @@ impl Script<'_> {
         let mut command = Command::new("sipp");
         command
             .args(["-m", "1", "-nostdin", "-trace_msg", "-trace_err"])
-            .args(["-timeout", "50s", "-timeout_error", "-max_retrans", "8"])
+            .arg("-timeout")
+            .arg(format!("{}s", PLAY_SIPP_SECS[usize::from(self.long)]))
+            .args(["-timeout_error", "-max_retrans", "8"])
+            .args(self.exact.then_some("-nr"))
             .arg("-sf")
             .arg(&file)
             .arg("-message_file")
@@ -193,6 +222,7 @@ impl Script<'_> {
             child,
             name: self.name.to_owned(),
             folder: self.folder.to_owned(),
+            play: PLAY[usize::from(self.long)],
         })
     }
 }
@@ -200,7 +230,7 @@ impl Script<'_> {
 impl Player {
     /// Waits for the end of the script; an error says how it failed.
     pub(crate) async fn end(&mut self) -> Result<(), String> {
-        let status = match timeout(PLAY, self.child.wait()).await {
+        let status = match timeout(self.play, self.child.wait()).await {
             Ok(status) => status.map_err(|e| e.to_string())?,
             Err(_) => {
                 let _ = self.child.kill().await;
@@ -224,11 +254,11 @@ impl Player {
         ))
     }
 
-    /// The messages it received.
-    pub(crate) fn heard(&self) -> Result<Vec<Heard>, String> {
+    /// The messages it sent and received.
+    pub(crate) fn log(&self) -> Result<Vec<Logged>, String> {
         let file = self.folder.join(format!("{}.messages", self.name));
         match std::fs::read(file) {
-            Ok(bytes) => Ok(received(&String::from_utf8_lossy(&bytes))),
+            Ok(bytes) => Ok(cut(&String::from_utf8_lossy(&bytes))),
             // SIPp makes the file with the first message.
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
             Err(e) => Err(e.to_string()),
@@ -236,14 +266,17 @@ impl Player {
     }
 }
 
-/// Cuts SIPp's message log into the messages it received.
-pub(crate) fn received(log: &str) -> Vec<Heard> {
+/// Cuts SIPp's message log into messages.
+fn cut(log: &str) -> Vec<Logged> {
     let entries = log.split("-----------------------------------------------");
     entries
         .filter_map(|entry| {
-            let (head, message) = entry.split_once("\n\n").or(entry.split_once("\r\n\r\n"))?;
-            head.contains("message received")
-                .then(|| Heard(message.to_owned()))
+            let (head, text) = entry.split_once("\n\n").or(entry.split_once("\r\n\r\n"))?;
+            let received = head.contains("message received");
+            (received || head.contains("message sent")).then(|| Logged {
+                received,
+                text: text.to_owned(),
+            })
         })
         .collect()
 }
