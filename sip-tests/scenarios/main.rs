@@ -9,6 +9,7 @@
 mod case;
 mod judge;
 mod rules;
+mod rules_check;
 mod run;
 mod script;
 mod table;
@@ -47,7 +48,7 @@ fn main() -> ExitCode {
     }
     let result = Case::all(&run::cases()).and_then(|cases| {
         if flag("--write-table") {
-            return table::write(&readme(), &cases).map(|()| 0);
+            return table::write(&readme(), &table::rows(&cases, &raw())?).map(|()| 0);
         }
         let long = flag("--long") || std::env::var_os("CALLMASK_LONG").is_some();
         play(cases, &names, long)
@@ -66,7 +67,7 @@ fn main() -> ExitCode {
 /// Plays what the names choose and returns how many failed.
 fn play(cases: Vec<Case>, names: &[&String], long: bool) -> Result<usize, String> {
     let chosen = |name: &str| names.is_empty() || names.iter().any(|n| name.contains(n.as_str()));
-    let table = table::is_current(&readme(), &cases);
+    let table = table::rows(&cases, &raw()).and_then(|rows| table::is_current(&readme(), &rows));
     let mut jobs = Vec::new();
     for case in cases {
         if case.name == META {
@@ -84,11 +85,18 @@ fn play(cases: Vec<Case>, names: &[&String], long: bool) -> Result<usize, String
     }
     let runtime = tokio::runtime::Runtime::new().map_err(|e| e.to_string())?;
     let (mut passed, mut failed) = runtime.block_on(play_all(jobs))?;
-    if chosen("table") {
-        match table {
+    let checks = [
+        (
+            "the table in sip-tests/README.md is what the cases say",
+            table,
+        ),
+        ("the rules find each fault", rules_check::check()),
+    ];
+    for (what, result) in checks.into_iter().filter(|(what, _)| chosen(what)) {
+        match result {
             Ok(()) => {
                 passed += 1;
-                println!("ok      the table in sip-tests/README.md is what the cases say");
+                println!("ok      {what}");
             }
             Err(e) => {
                 failed += 1;
@@ -193,6 +201,11 @@ fn binary() -> PathBuf {
         Some(other) => root.join(other),
         None => PathBuf::from(env!("CARGO_BIN_EXE_callmask")),
     }
+}
+
+/// The tests on bare sockets.
+fn raw() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("sip-tests/raw")
 }
 
 fn readme() -> PathBuf {

@@ -106,6 +106,14 @@ fn fragment(asked: &str, fragments: &Path) -> Result<String, String> {
     })
 }
 
+/// The values of all regular expressions of a script.
+fn attributes(script: &str) -> impl Iterator<Item = &str> {
+    script
+        .split("regexp=\"")
+        .skip(1)
+        .filter_map(|rest| rest.split('"').next())
+}
+
 /// Ports for one SIPp, kept bound so that nobody else takes them until it starts.
 pub(crate) struct Seat {
     address: SocketAddr,
@@ -180,6 +188,10 @@ impl Script<'_> {
         let text = std::fs::read_to_string(&self.source)
             .map_err(|e| format!("{}: {e}", self.source.display()))?;
         let text = fill(&text, self.values, fragments)?;
+        // SIPp ends the scenario there without a word, and all that follows is never played.
+        if let Some(bad) = attributes(&text).find(|value| value.contains('<')) {
+            return Err(format!("{}.xml: write < as . in \"{bad}\"", self.name));
+        }
         let file = self.folder.join(format!("{}.xml", self.name));
         std::fs::write(&file, text).map_err(|e| e.to_string())?;
         let log = |what: &str| self.folder.join(format!("{}.{what}", self.name));

@@ -1,4 +1,5 @@
-//! The table of requirements in `sip-tests/README.md`, generated from the cases.
+//! The table of requirements in `sip-tests/README.md`, generated from the cases and from the tests
+//! on bare sockets, whose doc comments say `requirement: 6, 17` after one sentence of what happens.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -10,7 +11,7 @@ const BEGIN: &str = "<!-- begin of the generated table: sip-tests/run --write-ta
 const END: &str = "<!-- end of the generated table -->\n";
 
 /// The requirements that cases may name: number, where it stands, what it says.
-const REQUIREMENTS: [(u32, &str, &str); 27] = [
+const REQUIREMENTS: [(u32, &str, &str); 33] = [
     (
         1,
         "RFC 3261 §8.1.1, §20",
@@ -32,6 +33,11 @@ const REQUIREMENTS: [(u32, &str, &str); 27] = [
         6,
         "RFC 3261 §8.2.6, §17.2.1",
         "100 at once, one To tag in everything above it",
+    ),
+    (
+        7,
+        "RFC 3261 §8.1.3.3, §17.1.3",
+        "responses with two Vias or of no transaction are dropped",
     ),
     (
         8,
@@ -57,6 +63,21 @@ const REQUIREMENTS: [(u32, &str, &str); 27] = [
         12,
         "RFC 3261 §12.2",
         "requests inside a dialog by its target; unknown dialog: 481",
+    ),
+    (
+        13,
+        "RFC 3261 §13.2.2.4",
+        "each 2xx has its ACK; the 2xx of another phone gets ACK and BYE",
+    ),
+    (
+        14,
+        "RFC 3261 §13.3.1.4",
+        "our 2xx comes again until its ACK, and BYE after 64·T1 without",
+    ),
+    (
+        15,
+        "RFC 3261 §14",
+        "an INVITE inside the call: 488, 491 or 500, and the session stays as it was",
     ),
     (
         16,
@@ -95,6 +116,11 @@ const REQUIREMENTS: [(u32, &str, &str); 27] = [
         "an INVITE that comes again after its 200 is absorbed",
     ),
     (
+        31,
+        "RFC 4320",
+        "neither 408 nor provisional responses to other methods than INVITE",
+    ),
+    (
         34,
         "RFC 3264",
         "offer and answer: own lines, numbers of the offer, one codec at least or 488",
@@ -111,6 +137,11 @@ const REQUIREMENTS: [(u32, &str, &str); 27] = [
     ),
     (41, "RFC 7332", "Max-Forwards counts down; 0 is 483"),
     (42, "RFC 3515", "REFER is neither allowed nor obeyed"),
+    (
+        44,
+        "RFC 5393",
+        "a request that comes round ends: Max-Forwards, no call of an ExoPhone to itself",
+    ),
     (49, "RFC 5407", "crossing requests"),
     (
         50,
@@ -120,44 +151,101 @@ const REQUIREMENTS: [(u32, &str, &str); 27] = [
     (51, "house rule", "an unknown address gets no answer"),
 ];
 
-/// Names every number that no requirement has.
-fn known(cases: &[Case]) -> Result<(), String> {
-    for case in cases {
-        let mut numbers = case.says.requirements.iter();
-        if let Some(odd) = numbers.find(|n| REQUIREMENTS.iter().all(|(r, ..)| r != *n)) {
-            return Err(format!("{}: there is no requirement {odd}", case.name));
-        }
-    }
-    Ok(())
+/// One row of the table: a case, or a test on bare sockets.
+pub(crate) struct Row {
+    /// As the list of requirements names it.
+    short: String,
+    name: String,
+    description: String,
+    requirements: Vec<u32>,
 }
 
-/// The table as the cases say it.
-pub(crate) fn print(cases: &[Case]) -> String {
+/// The rows: every case, then every test of `raw` (a folder) that names a requirement.
+pub(crate) fn rows(cases: &[Case], raw: &Path) -> Result<Vec<Row>, String> {
+    let mut rows: Vec<Row> = cases
+        .iter()
+        .map(|case| Row {
+            short: case.name.get(..2).unwrap_or(&case.name).to_owned(),
+            name: case.name.clone(),
+            description: case.says.description.clone(),
+            requirements: case.says.requirements.clone(),
+        })
+        .collect();
+    let entries = std::fs::read_dir(raw).map_err(|e| format!("{}: {e}", raw.display()))?;
+    let mut files: Vec<_> = entries.filter_map(|e| Some(e.ok()?.path())).collect();
+    files.sort();
+    for file in files
+        .iter()
+        .filter(|f| f.extension().is_some_and(|e| e == "rs"))
+    {
+        let text = std::fs::read_to_string(file).map_err(|e| format!("{}: {e}", file.display()))?;
+        rows.extend(annotated(&text)?);
+    }
+    for row in &rows {
+        let mut numbers = row.requirements.iter();
+        if let Some(odd) = numbers.find(|n| REQUIREMENTS.iter().all(|(r, ..)| r != *n)) {
+            return Err(format!("{}: there is no requirement {odd}", row.name));
+        }
+    }
+    Ok(rows)
+}
+
+/// The annotated tests of one file.
+fn annotated(text: &str) -> Result<Vec<Row>, String> {
+    let mut rows = Vec::new();
+    let mut words: Vec<&str> = Vec::new();
+    let mut numbers: Vec<u32> = Vec::new();
+    for line in text.lines() {
+        let said = line.strip_prefix("/// ");
+        if let Some(list) = said.and_then(|d| d.strip_prefix("requirement:")) {
+            let read: Result<Vec<u32>, _> = list.split(',').map(|n| n.trim().parse()).collect();
+            numbers = read.map_err(|e| format!("{line}: {e}"))?;
+        } else if let Some(said) = said {
+            words.push(said);
+        } else if let Some((_, rest)) = line.split_once("fn ") {
+            if !numbers.is_empty() {
+                let name = rest.split('(').next().unwrap_or(rest).to_owned();
+                rows.push(Row {
+                    short: format!("raw `{name}`"),
+                    name: format!("raw `{name}`"),
+                    description: words.join(" ").trim_end_matches('.').to_owned(),
+                    requirements: std::mem::take(&mut numbers),
+                });
+            }
+            words.clear();
+        } else if !line.starts_with('#') {
+            words.clear();
+        }
+    }
+    Ok(rows)
+}
+
+/// The table as the rows say it.
+pub(crate) fn print(rows: &[Row]) -> String {
     let mut text = String::from("| Case | What happens | Requirements |\n|---|---|---|\n");
     let mut by_number: BTreeMap<u32, Vec<&str>> = BTreeMap::new();
-    for case in cases {
-        let numbers: Vec<String> = case.says.requirements.iter().map(u32::to_string).collect();
+    for row in rows {
+        let numbers: Vec<String> = row.requirements.iter().map(u32::to_string).collect();
         // Writing to a String cannot fail.
         let _ = writeln!(
             text,
             "| {} | {} | {} |",
-            case.name,
-            case.says.description,
+            row.name,
+            row.description,
             numbers.join(", ")
         );
-        for number in &case.says.requirements {
-            by_number.entry(*number).or_default().push(&case.name);
+        for number in &row.requirements {
+            by_number.entry(*number).or_default().push(&row.short);
         }
     }
     text.push_str("\n| Requirement | Where | What | Shown by |\n|---|---|---|---|\n");
     for (number, place, what) in REQUIREMENTS {
         let names = by_number.remove(&number).unwrap_or_default();
-        let short: Vec<&str> = names.iter().map(|n| n.get(..2).unwrap_or(n)).collect();
-        if !short.is_empty() {
+        if !names.is_empty() {
             let _ = writeln!(
                 text,
                 "| {number} | {place} | {what} | {} |",
-                short.join(", ")
+                names.join(", ")
             );
         }
     }
@@ -165,10 +253,9 @@ pub(crate) fn print(cases: &[Case]) -> String {
 }
 
 /// Whether the file holds this table.
-pub(crate) fn is_current(file: &Path, cases: &[Case]) -> Result<(), String> {
-    known(cases)?;
+pub(crate) fn is_current(file: &Path, rows: &[Row]) -> Result<(), String> {
     let text = std::fs::read_to_string(file).map_err(|e| format!("{}: {e}", file.display()))?;
-    if text == with_table(&text, &print(cases))? {
+    if text == with_table(&text, &print(rows))? {
         Ok(())
     } else {
         Err("sip-tests/README.md is not what the cases say: run sip-tests/run --write-table".into())
@@ -176,10 +263,9 @@ pub(crate) fn is_current(file: &Path, cases: &[Case]) -> Result<(), String> {
 }
 
 /// Puts the table into the file.
-pub(crate) fn write(file: &Path, cases: &[Case]) -> Result<(), String> {
-    known(cases)?;
+pub(crate) fn write(file: &Path, rows: &[Row]) -> Result<(), String> {
     let text = std::fs::read_to_string(file).map_err(|e| format!("{}: {e}", file.display()))?;
-    let text = with_table(&text, &print(cases))?;
+    let text = with_table(&text, &print(rows))?;
     std::fs::write(file, text).map_err(|e| format!("{}: {e}", file.display()))
 }
 
