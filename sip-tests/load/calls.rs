@@ -15,7 +15,7 @@ use crate::sip::{Answer, Names, Scan, is_masked, session};
 use crate::wire::{Arrived, Outbox, Wire, now_ns, wait};
 
 /// How long what is under way may take to end once no call is begun any more.
-const PATIENCE: Duration = Duration::from_secs(5);
+const PATIENCE: Duration = Duration::from_secs(3);
 /// Longest wait between two looks at the clock.
 const NAP: Duration = Duration::from_millis(20);
 /// The callee's Contact and tag, up to the slot.

@@ -24,7 +24,7 @@ pub(crate) struct Options {
     /// How often each subject is measured, in turns: A B A B [default: 2, quick 1]
     #[arg(long, value_name = "N")]
     pub(crate) rounds: Option<usize>,
-    /// Seconds of each measurement [default: 10, quick 3]
+    /// Seconds of each measurement [default: 10, quick 2]
     #[arg(long, value_name = "N")]
     pub(crate) secs: Option<u64>,
     /// Calls a second of sig [default: 500, quick 200]
@@ -99,7 +99,7 @@ impl Options {
 
     /// Seconds of a measurement.
     pub(crate) fn secs(&self) -> u64 {
-        self.secs.unwrap_or(self.either(3, 10)).max(1)
+        self.secs.unwrap_or(self.either(2, 10)).max(1)
     }
 
     /// How often each subject is measured.

@@ -373,6 +373,28 @@ fn body(into: &mut Vec<u8>, session: &str) {
     put!(into, session.len().to_string(), "\r\n\r\n", session);
 }
 
+/// Whether [`is_masked`] can tell: the caller's own INVITE is not masked, and it is as soon as
+/// the ExoPhone stands wherever the caller stood.
+pub(crate) fn can_judge() -> bool {
+    let names = Names {
+        caller: "192.0.2.1:5060".to_owned(),
+        callee: "192.0.2.2:5060".to_owned(),
+        server: "192.0.2.3:5060".to_owned(),
+        bare: false,
+        run: "0".to_owned(),
+        offer: String::new(),
+        answer: String::new(),
+    };
+    let slot = Slot(7);
+    let mut bare = Vec::new();
+    names.invite(&mut bare, 1, slot);
+    let text = String::from_utf8_lossy(&bare);
+    let masked = text.replace(&slot.caller(), &slot.exophone()).into_bytes();
+    let elsewhere = [&masked[..], b"x", slot.caller().as_bytes()].concat();
+    let verdict = |bytes: &[u8]| is_masked(bytes, &Scan::read(bytes), slot);
+    verdict(&masked) && !verdict(&bare) && !verdict(&elsewhere)
+}
+
 /// Whether what reached the callee names the ExoPhone as the caller, and nowhere the caller.
 pub(crate) fn is_masked(bytes: &[u8], scan: &Scan<'_>, slot: Slot) -> bool {
     let caller = slot.caller();

@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::failure::Outcome;
 use crate::report::Row;
 use crate::scenario::Bench;
+use crate::subject::Kind;
 
 /// After the start, until whatever a subject does then is done.
 const CALM: Duration = Duration::from_secs(1);
@@ -23,6 +24,13 @@ pub(super) fn run(bench: &mut Bench) -> Outcome<()> {
             let mut row = Row::new("idle", kind.name(), round);
             row.figure("cpu_us_per_s", spent as f64 / 1e3 / length.as_secs_f64());
             row.figure("pss_mib", subject.pss_bytes()? as f64 / f64::from(1 << 20));
+            if kind != Kind::Rtpengine {
+                let tally = bench.warm_up(&subject)?;
+                row.check(
+                    "calls go through afterwards",
+                    tally.completed == tally.begun,
+                );
+            }
             bench.report.add(row)?;
         }
     }

@@ -81,6 +81,11 @@ fn one(bench: &mut Bench, kind: Kind, calls: usize, round: usize) -> Outcome<()>
                 .ok_or_else(|| Failure::new("rtpengine has no ng port"))?;
             let [caller, callee] = bench.ears.each_ref().map(|w| w.local());
             let (session, streams) = Session::open(ng, calls, caller, callee)?;
+            let new = streams
+                .iter()
+                .flatten()
+                .all(|to| ![caller, callee].contains(to));
+            row.check("both ends got a new audio address", new);
             speak(
                 &mut bench.ears,
                 &subject,

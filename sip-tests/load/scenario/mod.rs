@@ -32,7 +32,7 @@ const RECORDS: Duration = Duration::from_secs(10);
 /// Between two looks at the call log.
 const GLANCE: Duration = Duration::from_millis(20);
 /// Calls that bring code and tables into memory before anything is measured, and their rate.
-const WARM_UP: (usize, f64) = (200, 200.0);
+const WARM_UP: (usize, f64) = (100, 200.0);
 
 /// All that a measurement needs.
 pub(crate) struct Bench {
@@ -95,13 +95,13 @@ impl Bench {
         }
     }
 
-    fn warm_up(&mut self, subject: &Subject) -> Outcome<()> {
+    fn warm_up(&mut self, subject: &Subject) -> Outcome<Tally> {
         let plan = self.plan(WARM_UP.1, WARM_UP.0);
         let before = records_of(subject)?;
         let tally = self.calls(subject, plan)?;
         // So that its records are not counted as those of the measurement.
         await_records(subject, before, tally.completed)?;
-        Ok(())
+        Ok(tally)
     }
 }
 
