@@ -482,3 +482,18 @@ fn assert_time(value: &Value) {
     let form = regex::Regex::new(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$").unwrap();
     assert!(value.as_str().is_some_and(|t| form.is_match(t)), "{value}");
 }
+
+#[test]
+fn an_answer_that_could_not_be_saved_is_no_success() {
+    let home = Home::with_exophone();
+    let full = std::fs::File::options().write(true).open("/dev/full");
+    let said = crate::home::binary()
+        .args(["--config", home.path("callmask.toml").to_str().unwrap()])
+        .args(["exophone", "list", "--json"])
+        .stdout(full.unwrap())
+        .output()
+        .unwrap();
+    assert_eq!(said.status.code(), Some(1), "{said:?}");
+    let error = String::from_utf8(said.stderr).unwrap();
+    assert!(error.contains("standard output"), "{error}");
+}

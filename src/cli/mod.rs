@@ -112,6 +112,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         command => configured(command, cli.config.as_deref(), out),
     };
     match done {
+        Ok(()) if out.is_incomplete() => ExitCode::from(REFUSED),
         Ok(()) => ExitCode::SUCCESS,
         Err(refusal) => {
             out.refusal(&refusal);

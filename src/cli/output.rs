@@ -3,12 +3,16 @@
 
 use std::fmt;
 use std::io::{self, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use comfy_table::{ContentArrangement, Table, presets};
 use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::store::Refusal;
+
+/// Set when a write to standard output failed; the process has one standard output.
+static UNPRINTED: AtomicBool = AtomicBool::new(false);
 
 /// How to print.
 #[derive(Debug, Clone, Copy)]
@@ -20,7 +24,22 @@ pub(super) struct Output {
 impl Output {
     /// Prints a text to standard output. A closed pipe is no error: the reader has seen enough.
     pub(super) fn text(&self, text: &str) {
-        put(&mut io::stdout().lock(), text);
+        match put(&mut io::stdout().lock(), text) {
+            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+                UNPRINTED.store(true, Ordering::Relaxed);
+                self.note(&format!(
+                    "callmask: the command was carried out, but its answer could not be written \
+                     to standard output: {error}"
+                ));
+            }
+            _ => {}
+        }
+    }
+
+    /// Whether something meant for standard output is missing there: a script that saves it must
+    /// not take the rest for the whole.
+    pub(super) fn is_incomplete(&self) -> bool {
+        UNPRINTED.load(Ordering::Relaxed)
     }
 
     /// Prints a value as JSON.
@@ -34,7 +53,8 @@ impl Output {
 
     /// Prints a message for people to standard error.
     pub(super) fn note(&self, text: &str) {
-        put(&mut io::stderr().lock(), text);
+        // Who does not listen cannot be told so.
+        let _ = put(&mut io::stderr().lock(), text);
     }
 
     /// Prints rows as a table, or the same values as a bare JSON array.
@@ -154,12 +174,12 @@ fn trimmed(table: &str) -> String {
     lines.join("\n")
 }
 
-fn put(out: &mut impl Write, text: &str) {
-    let _ = out.write_all(text.as_bytes());
+fn put(out: &mut impl Write, text: &str) -> io::Result<()> {
+    out.write_all(text.as_bytes())?;
     if !text.ends_with('\n') {
-        let _ = out.write_all(b"\n");
+        out.write_all(b"\n")?;
     }
-    let _ = out.flush();
+    out.flush()
 }
 
 /// An optional value as a cell.
