@@ -1,6 +1,6 @@
 //! Non-interference of audio: what the switch settles for two legs drives the relay's rewrite,
 //! and packets that differ in everything a source chooses become the same packets (RFC 3550
-//! §5.1). `rtp` proves it for random packets; here payload types come from real negotiations.
+//! §5.1), and so do the reports about them (§6). `rtp` proves it for random packets; here payload types come from real negotiations.
 
 use super::callee::CalleePlan;
 use super::caller::CallerPlan;
@@ -14,6 +14,7 @@ use crate::rtp::flow::{Flow, Mapping, Verdict, pass};
 use crate::rtp::header;
 use crate::rtp::latch::Latch;
 use crate::rtp::line::Line;
+use crate::rtp::rtcp::{Moment, Session};
 use crate::switch::event::Output;
 use crate::switch::media::{MediaCommand, Remote, StreamLine};
 
@@ -26,6 +27,7 @@ struct Source {
     csrcs: &'static [u32],
     extension: &'static [u8],
     padding: u8,
+    cname: &'static str,
 }
 
 const PLAIN: Source = Source {
@@ -35,6 +37,7 @@ const PLAIN: Source = Source {
     csrcs: &[],
     extension: b"",
     padding: 0,
+    cname: "customer@192.0.2.1",
 };
 
 const ODD: Source = Source {
@@ -44,6 +47,7 @@ const ODD: Source = Source {
     csrcs: &[0xc0ff_ee01, 0xc0ff_ee02],
     extension: b"who I am",
     padding: 12,
+    cname: "Somebody Else@[2001:db8::7]",
 };
 
 /// One packet: everything about it that may cross.
@@ -117,6 +121,22 @@ impl Source {
     }
 }
 
+impl Source {
+    /// RR and SDES with a CNAME (RFC 3550 §6.4.2, §6.5.1).
+    fn report(&self) -> Vec<u8> {
+        let ssrc = self.ssrc.to_be_bytes();
+        let mut bytes = [&[0x80, 201, 0, 1][..], &ssrc].concat();
+        let mut items = vec![1, self.cname.len() as u8];
+        items.extend(self.cname.as_bytes());
+        items.push(0);
+        items.resize(items.len().next_multiple_of(4), 0);
+        bytes.extend([0x81, 202, 0, (items.len() / 4 + 1) as u8]);
+        bytes.extend(ssrc);
+        bytes.extend(items);
+        bytes
+    }
+}
+
 fn settled(trace: &[Traced], side: Side) -> (StreamLine, Remote) {
     let mut commands = trace.iter().filter(|t| t.side == side).map(|t| &t.output);
     let line = commands.clone().find_map(|output| match output {
@@ -138,8 +158,8 @@ fn heard(side: Side, flavour: Flavour, defect: Defect) -> Vec<(u32, Vec<u8>)> {
     let caller = CallerPlan::plain(exophone(0), Some(20 * SECOND_US));
     let scene = Scene::one_call(21, caller, CalleePlan::plain());
     let trace = play(scene, side, flavour, None);
-    let (_, speaker) = settled(&trace, side);
-    let (line, listener) = settled(&trace, other(side));
+    let (own, speaker) = settled(&trace, side);
+    let (stream, listener) = settled(&trace, other(side));
     let mut flow = Flow::new(1);
     flow.latch = Latch::on(speaker.rtp);
     let number = |event: bool| {
@@ -161,7 +181,7 @@ fn heard(side: Side, flavour: Flavour, defect: Defect) -> Vec<(u32, Vec<u8>)> {
             event,
         };
     }
-    let mut line = Line::new(line.ssrc, line.sequence, line.timestamp);
+    let mut line = Line::new(stream.ssrc, stream.sequence, stream.timestamp);
     let source = if flavour == Flavour::Plain {
         PLAIN
     } else {
@@ -180,6 +200,17 @@ fn heard(side: Side, flavour: Flavour, defect: Defect) -> Vec<(u32, Vec<u8>)> {
             verdict => panic!("{verdict:?}"),
         }
     }
+    // RTCP ends at each leg: what the speaker's says stays in the speaker's own session.
+    let at = Moment {
+        now_us: 1_000_000,
+        unix_us: 1_700_000_000_000_000,
+    };
+    assert!(Session::new(own.cname).read(&source.report(), own.ssrc, at));
+    let mut reception = Flow::new(1).reception;
+    let report = Session::new(stream.cname).print(&line, &mut reception, at, false);
+    let mut report = report.expect("the line has spoken");
+    defect(&source, &mut report);
+    heard.push((1_000, report));
     heard
 }
 
@@ -187,14 +218,17 @@ fn heard(side: Side, flavour: Flavour, defect: Defect) -> Vec<(u32, Vec<u8>)> {
 fn audio_tells_nobody_who_speaks() {
     for side in [Side::Caller, Side::Callee] {
         let plain = heard(side, Flavour::Plain, |_, _| {});
-        assert_eq!(plain.len(), TALK.len());
+        assert_eq!(plain.len(), TALK.len() + 1, "every packet, and a report");
         assert_eq!(plain, heard(side, Flavour::Odd, |_, _| {}));
     }
 }
 
 #[test]
 fn every_header_field_that_is_copied_shows() {
-    let defects: [(&str, Defect); 5] = [
+    let defects: [(&str, Defect); 6] = [
+        ("CNAME", |source, packet| {
+            packet.extend(source.cname.as_bytes())
+        }),
         ("SSRC", |source, packet| {
             packet[8..12].copy_from_slice(&source.ssrc.to_be_bytes())
         }),
